@@ -1,0 +1,259 @@
+/**
+ * What both programs share: the command line, exit codes, signals, and a
+ * standard output that is buffered as C's stdio.
+ *
+ * @module
+ */
+import type { parseArgs } from "jsr:@std/cli@^1.0.25/parse-args";
+import type { Writer } from "jsr:@std/io@^0.225.2/types";
+import { rioWriten } from "./rio.ts";
+
+/** The version of deno.json, which a program run from a URL can't read. */
+export const VERSION = "0.1.0";
+
+/** The port of the programs unless one is given: csapp's own example. */
+export const PORT = 15213;
+
+// In constants, lest Deno fetches them at start: with no flag on the command
+// line, no registry is asked for anything.
+const PARSE_ARGS = "jsr:@std/cli@^1.0.25/parse-args";
+const MINIMIST = "npm:minimist@^1.2.8";
+
+/** A command line that can't be meant: the usage line and exit code 2. */
+export class UsageError extends Error {}
+
+/** The flags and positional arguments that a program knows. */
+export interface CommandLine {
+  /** The line that says how the program is called. */
+  usage: string;
+  /** What `--help` prints below the usage line. */
+  help: string;
+  /** Flags with a value. */
+  string: string[];
+  /** Flags without one. `--help` and `--version` come by themselves. */
+  boolean: string[];
+  /** How many positional arguments there may be. */
+  positionals: number;
+}
+
+/** A parsed command line. */
+export interface Flags {
+  positionals: string[];
+  /** The value of each flag that was given one. */
+  values: { [flag: string]: string | undefined };
+  /** The flags without a value that were set. */
+  set: Set<string>;
+}
+
+/**
+ * Parses a command line with `parseArgs` of `@std/cli`, loaded only if there is
+ * a flag in it; where JSR can't be reached, with `npm:minimist`.
+ *
+ * @throws {UsageError} If there is a flag that the program doesn't know, one
+ * without its value, or a positional argument too many.
+ */
+export async function parseFlags(
+  args: string[],
+  { string, boolean, positionals }: CommandLine,
+): Promise<Flags> {
+  const flags: Flags = { positionals: args, values: {}, set: new Set() };
+  if (args.some((arg) => arg.startsWith("-"))) {
+    const switches = [...boolean, "help", "version"];
+    const parsed = (await loadParser())(args, {
+      string: [...string, "_"],
+      boolean: switches,
+      alias: { h: "help" },
+      unknown(arg: string) {
+        if (!arg.startsWith("-") || arg === "-") return true;
+        throw new UsageError(`no such flag: ${arg}`);
+      },
+    }) as { _: string[]; [flag: string]: unknown };
+    flags.positionals = parsed._;
+    for (const name of string.filter((name) => name in parsed)) {
+      // minimist has all the values of a flag given twice, parseArgs the last.
+      const value = [parsed[name]].flat().at(-1);
+      if (value === "" || typeof value !== "string") {
+        throw new UsageError(`--${name} needs a value`);
+      }
+      flags.values[name] = value;
+    }
+    flags.set = new Set(switches.filter((name) => parsed[name]));
+  }
+  if (flags.positionals.length > positionals) {
+    throw new UsageError(
+      `one argument too many: ${flags.positionals[positionals]}`,
+    );
+  }
+  return flags;
+}
+
+async function loadParser(): Promise<typeof parseArgs> {
+  try {
+    return (await import(PARSE_ARGS)).parseArgs;
+  } catch {
+    try {
+      return (await import(MINIMIST)).default;
+    } catch {
+      throw new Error(
+        `can't parse flags: neither ${PARSE_ARGS} nor ${MINIMIST} can be loaded`,
+      );
+    }
+  }
+}
+
+/**
+ * An integer of the command line.
+ *
+ * @throws {UsageError} If `text` is no decimal integer from `min` to `max`.
+ */
+export function toInteger(
+  name: string,
+  text: string,
+  min: number,
+  max: number,
+): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max)) {
+    throw new UsageError(
+      `${name} must be an integer from ${min} to ${max}, not ${text}`,
+    );
+  }
+  return value;
+}
+
+/**
+ * A time of the command line, in seconds, decimals allowed.
+ *
+ * @returns Milliseconds.
+ * @throws {UsageError} If `text` is no decimal number from `min` to 1000000.
+ */
+export function toMilliseconds(
+  name: string,
+  text: string,
+  min: number,
+): number {
+  const value = /^\d{1,7}(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= 1_000_000)) {
+    throw new UsageError(
+      `${name} must be seconds from ${min} to 1000000, not ${text}`,
+    );
+  }
+  return value * 1000;
+}
+
+/** What went wrong, as strerror(3) has it: one line, without Rust's number. */
+export function reason(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/ \(os error \d+\)/g, "").replaceAll("\n", " ");
+}
+
+/**
+ * Standard output, buffered as C's stdio: by the line on a terminal, by the
+ * block otherwise, and then for a fiftieth of a second at most. It holds 128 KiB
+ * at most; a writer waits while a reader stalls.
+ */
+export class Stdout implements Writer {
+  readonly #delay = Deno.stdout.isTerminal() ? 0 : 20;
+  #buf = new Uint8Array(65536);
+  #spare = new Uint8Array(65536);
+  #length = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #writing: Promise<unknown> | undefined;
+  #error: unknown;
+
+  /**
+   * Takes bytes to be written; those of one call stay together if they fit the
+   * buffer.
+   *
+   * @returns How many were taken: all of them, or a buffer full.
+   * @throws What writing the bytes of an earlier call threw.
+   */
+  async write(p: Uint8Array): Promise<number> {
+    const bytes = p.subarray(0, this.#buf.length);
+    while (this.#length + bytes.length > this.#buf.length) await this.flush();
+    if (this.#error !== undefined) throw this.#error;
+    this.#buf.set(bytes, this.#length);
+    this.#length += bytes.length;
+    if (this.#delay === 0) await this.flush();
+    else {this.#timer ??= setTimeout(() =>
+        this.flush().catch(() => {}), this.#delay);}
+    return bytes.length;
+  }
+
+  /** Writes all that was taken; throws what that throws, now and ever after. */
+  async flush(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#error !== undefined) throw this.#error;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#length === 0) return;
+    const bytes = this.#buf.subarray(0, this.#length);
+    [this.#buf, this.#spare] = [this.#spare, this.#buf];
+    this.#length = 0;
+    this.#writing = rioWriten(Deno.stdout, bytes)
+      .catch((error) => this.#error = error)
+      .finally(() => this.#writing = undefined);
+    await this.#writing;
+    if (this.#error !== undefined) throw this.#error;
+  }
+}
+
+/** Calls `handler` for SIGINT and SIGTERM; with `again` for all but the first. */
+export function onSignal(
+  handler: (signal: "SIGINT" | "SIGTERM", again: boolean) => void,
+): void {
+  let again = false;
+  const signals = Deno.build.os === "windows"
+    ? ["SIGINT"] as const
+    : ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) {
+    Deno.addSignalListener(signal, () => {
+      handler(signal, again);
+      again = true;
+    });
+  }
+}
+
+/** The exit code of a program that a signal ended: 128 and the signal's number. */
+export function signalCode(signal: "SIGINT" | "SIGTERM"): number {
+  return signal === "SIGINT" ? 130 : 143;
+}
+
+/**
+ * Runs a program: parses its command line, answers `--help` and `--version`,
+ * calls `main` and ends with its exit code; with 1 and one line on standard
+ * error if it throws, with 2 and the usage line if it throws a `UsageError`.
+ */
+export async function run(
+  name: string,
+  commandLine: CommandLine,
+  main: (flags: Flags, stdout: Stdout) => Promise<number>,
+): Promise<never> {
+  const stdout = new Stdout();
+  let code;
+  try {
+    const flags = await parseFlags(Deno.args, commandLine);
+    if (flags.set.has("help") || flags.set.has("version")) {
+      const text = flags.set.has("help")
+        ? `${commandLine.usage}\n\n${commandLine.help}`
+        : `${name} ${VERSION}\n`;
+      await rioWriten(stdout, new TextEncoder().encode(text));
+      code = 0;
+    } else {
+      code = await main(flags, stdout);
+    }
+    await stdout.flush();
+  } catch (error) {
+    await stdout.flush().catch(() => {});
+    if (error instanceof UsageError) {
+      console.error(`${name}: ${reason(error)}\n${commandLine.usage}`);
+      code = 2;
+    } else if (error instanceof Deno.errors.BrokenPipe) {
+      code = 0; // whoever read standard output, `head` say, has enough
+    } else {
+      console.error(`${name}: ${reason(error)}`);
+      code = 1;
+    }
+  }
+  Deno.exit(code);
+}

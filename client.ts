@@ -1,0 +1,277 @@
+/**
+ * The echo client of CS:APP: `open_clientfd`, and standard input to the server and
+ * back to standard output.
+ *
+ * @module
+ */
+import type { Reader, Writer } from "jsr:@std/io@^0.225.2/types";
+import {
+  type Flags,
+  onSignal,
+  PORT,
+  run,
+  signalCode,
+  type Stdout,
+  toInteger,
+  toMilliseconds,
+} from "./cli.ts";
+import { MAXLINE, Rio, rioWriten } from "./rio.ts";
+
+const NEWLINE = 0x0a;
+/** Bytes of one read of the input. */
+const BLOCK = 65536;
+/** Seconds. */
+const MIN_TIMEOUT = 0.001;
+
+/** What {@linkcode openClientfd} takes. */
+export interface ConnectOptions {
+  /** Gives the attempt up: it rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Milliseconds until it fails; what the kernel waits unless given, minutes. */
+  connectTimeout?: number;
+}
+
+/**
+ * Opens a connected descriptor: `open_clientfd` of csapp.c. It walks the list of
+ * the host's addresses until one connects.
+ *
+ * @param host A name or an address.
+ * @param port The port, 1 to 65535.
+ * @param options How to give it up.
+ * @returns The connected descriptor.
+ * @throws {RangeError} If the port is not an integer from 1 to 65535.
+ * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
+ * @throws {Error} Of the class that `Deno.connect` throws, if no address connects;
+ * its message names the host, the port and the cause.
+ *
+ * @example
+ * ```ts
+ * import { openClientfd } from "@netp/rio/client";
+ *
+ * using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * using clientfd = await openClientfd("localhost", listenfd.addr.port, {
+ *   connectTimeout: 2000,
+ * });
+ * ```
+ */
+export async function openClientfd(
+  host: string,
+  port: number,
+  { signal, connectTimeout }: ConnectOptions = {},
+): Promise<Deno.TcpConn> {
+  if (!Number.isSafeInteger(port) || port < 1 || port > 65535) {
+    throw new RangeError(
+      `Cannot connect: port must be an integer from 1 to 65535, current value is ${port}`,
+    );
+  }
+  const giveUp = new AbortController();
+  const late = new Deno.errors.TimedOut(
+    `no answer within ${(connectTimeout ?? 0) / 1000} s`,
+  );
+  const timer = connectTimeout === undefined
+    ? undefined
+    : setTimeout(() => giveUp.abort(late), connectTimeout);
+  try {
+    return await Deno.connect({
+      hostname: host,
+      port,
+      signal: signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal,
+    });
+  } catch (error) {
+    if (error instanceof Error && !signal?.aborted) {
+      error.message = `connect to ${host} port ${port}: ${error.message}`;
+    }
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What {@linkcode echoClient} takes. */
+export interface EchoClientOptions {
+  /**
+   * One line out, one line back, as the C program does it. Unless set, both
+   * directions go at once, at the speed of the network.
+   */
+  lockstep?: boolean;
+  /**
+   * Milliseconds to wait for the next byte while the server owes one, or owes its
+   * end of the connection; for ever unless given.
+   */
+  timeout?: number;
+}
+
+/** The connection ended before the server had answered all. */
+export class ServerClosedError extends Error {}
+
+/**
+ * Sends `input` to the server and writes what comes back to `output`, byte by byte
+ * the same: the loop of the book's echo client. At the end of the input it sends
+ * FIN, writes what still comes back, and ends when the server closes.
+ *
+ * @param clientfd A connected descriptor. It is left open, unless the timeout
+ * runs out.
+ * @param input What to send.
+ * @param output Where to write what comes back.
+ * @param options How.
+ * @returns The counts of bytes sent and received.
+ * @throws {ServerClosedError} If the server ends first. What came back is written.
+ * @throws {Deno.errors.TimedOut} If the timeout runs out.
+ * @throws {Error} What `input` and `output` throw.
+ *
+ * @example
+ * ```ts
+ * import { echoClient, openClientfd } from "@netp/rio/client";
+ * import { echo, openListenfd } from "@netp/rio/server";
+ *
+ * using listenfd = openListenfd(0, { host: "127.0.0.1" });
+ * const served = listenfd.accept().then(async (connfd) => {
+ *   await echo(connfd);
+ *   connfd.close();
+ * });
+ *
+ * using file = await Deno.open("LICENSE");
+ * using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+ * await echoClient(clientfd, file, Deno.stdout);
+ * await served;
+ * ```
+ */
+export async function echoClient(
+  clientfd: Deno.TcpConn,
+  input: Reader,
+  output: Writer,
+  { lockstep = false, timeout }: EchoClientOptions = {},
+): Promise<{ sent: number; received: number }> {
+  const count = { sent: 0, received: 0 };
+  const rio = new Rio(clientfd);
+  let sentAll = false;
+  let inputError: unknown;
+
+  const late = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let reading = false;
+  /** The timeout runs while a read waits for what the server owes. */
+  const watch = () => {
+    const owed = sentAll || count.received < count.sent;
+    if (timeout === undefined || !reading || !owed) return;
+    timer ??= setTimeout(() => late.abort(), timeout);
+  };
+
+  /** Sends bytes; false if the connection has ended. */
+  const send = async (bytes: Uint8Array) => {
+    count.sent += bytes.length;
+    watch();
+    return await rioWriten(clientfd, bytes).then(() => true, () => false);
+  };
+  /** Writes out the next line that comes back; false if the connection has ended. */
+  const receive = async () => {
+    reading = true;
+    watch();
+    const signal = timeout === undefined ? undefined : late.signal;
+    const line = await rio.readline({ signal }).catch(() => null);
+    reading = false;
+    clearTimeout(timer);
+    timer = undefined;
+    if (line === null) return false;
+    count.received += line.length;
+    await rioWriten(output, line);
+    return true;
+  };
+
+  const atOnce = async () => {
+    const buf = new Uint8Array(BLOCK);
+    for (let n; (n = await input.read(buf)) !== null;) {
+      if (!(await send(buf.subarray(0, n)))) return false;
+    }
+    return true;
+  };
+  const lineByLine = async () => {
+    const lines = new Rio(input);
+    for (let line; (line = await lines.readline()) !== null;) {
+      if (!(await send(line))) return false;
+      // A last line without a newline comes back only after FIN.
+      const whole = line.at(-1) === NEWLINE || line.length === MAXLINE - 1;
+      if (whole && !(await receive())) return false;
+    }
+    return true;
+  };
+  const sendAll = async () => {
+    const alive = await (lockstep ? lineByLine() : atOnce()).catch((error) => {
+      inputError = error;
+      return true;
+    });
+    if (!alive) return;
+    sentAll = true;
+    watch();
+    await clientfd.closeWrite().catch(() => {});
+  };
+
+  const sending = sendAll();
+  if (lockstep) await sending;
+  while (await receive());
+
+  const result = `${count.received} of ${count.sent} bytes came back`;
+  if (late.signal.aborted) {
+    throw new Deno.errors.TimedOut(
+      `no answer for ${timeout! / 1000} s: ${result}`,
+    );
+  }
+  if (inputError !== undefined) throw inputError;
+  if (!sentAll || count.received < count.sent) {
+    throw new ServerClosedError(`server closed the connection: ${result}`);
+  }
+  return count;
+}
+
+const USAGE =
+  "usage: client.ts [host] [port] [--lockstep] [--connect-timeout=SEC] [--timeout=SEC] [--help] [--version]";
+const HELP =
+  `The echo client of CS:APP: sends standard input to the server and prints what comes
+back.
+
+  host                   the server's name or address (default localhost)
+  port                   its port (default ${PORT})
+  --lockstep             wait for each line to come back before the next goes out, as
+                         the C program does; always so from a terminal
+  --connect-timeout=SEC  time to connect (default 30)
+  --timeout=SEC          time to wait for an answer (default: for ever)
+  -h, --help             print this
+  --version              print the version
+
+Exit codes: 0 done, 1 the network or the server failed, 2 usage.
+`;
+
+async function main(flags: Flags, stdout: Stdout): Promise<number> {
+  const [host = "localhost", port = String(PORT)] = flags.positionals;
+  const portNumber = toInteger("port", port, 1, 65535);
+  const connectTimeout = toMilliseconds(
+    "--connect-timeout",
+    flags.values["connect-timeout"] ?? "30",
+    MIN_TIMEOUT,
+  );
+  const timeout = flags.values.timeout === undefined
+    ? undefined
+    : toMilliseconds("--timeout", flags.values.timeout, MIN_TIMEOUT);
+
+  onSignal((signal, again) => {
+    const end = () => Deno.exit(signalCode(signal));
+    if (again) end();
+    stdout.flush().then(end, end);
+  });
+  using clientfd = await openClientfd(host, portNumber, { connectTimeout });
+  await echoClient(clientfd, Deno.stdin, stdout, {
+    lockstep: flags.set.has("lockstep") || Deno.stdin.isTerminal(),
+    timeout,
+  });
+  return 0;
+}
+
+if (import.meta.main) {
+  await run("client", {
+    usage: USAGE,
+    help: HELP,
+    string: ["connect-timeout", "timeout"],
+    boolean: ["lockstep"],
+    positionals: 2,
+  }, main);
+}

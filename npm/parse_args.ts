@@ -1,0 +1,16 @@
+/** Stands in for `parseArgs` of `@std/cli`, which is modelled after minimist. */
+import minimist from "npm:minimist@^1.2.8";
+
+/** What this project uses of the options of `parseArgs`. */
+export interface ParseOptions {
+  string?: string[];
+  boolean?: string[];
+  alias?: Record<string, string>;
+  unknown?: (arg: string) => unknown;
+}
+
+/** Parses command line arguments. */
+export const parseArgs: (
+  args: string[],
+  options?: ParseOptions,
+) => { _: string[]; [flag: string]: unknown } = minimist;
