@@ -5,8 +5,7 @@
  * @module
  */
 import type { parseArgs } from "jsr:@std/cli@^1.0.25/parse-args";
-import type { Writer } from "jsr:@std/io@^0.225.2/types";
-import { rioWriten } from "./rio.ts";
+import { rioWriten, type Writer } from "./rio.ts";
 
 /** The version of deno.json, which a program run from a URL can't read. */
 export const VERSION = "0.1.0";
@@ -38,6 +37,7 @@ export interface CommandLine {
 
 /** A parsed command line. */
 export interface Flags {
+  /** The arguments that are no flags. */
   positionals: string[];
   /** The value of each flag that was given one. */
   values: { [flag: string]: string | undefined };
@@ -141,6 +141,11 @@ export function toMilliseconds(
   return value * 1000;
 }
 
+/** A number of things, such as "1 line" and "2 lines". */
+export function count(n: number, thing: string): string {
+  return `${n} ${thing}${n === 1 ? "" : "s"}`;
+}
+
 /** What went wrong, as strerror(3) has it: one line, without Rust's number. */
 export function reason(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
@@ -198,18 +203,28 @@ export class Stdout implements Writer {
   }
 }
 
-/** Calls `handler` for SIGINT and SIGTERM; with `again` for all but the first. */
+/** Milliseconds within which signals are taken for one: `npx` sends three a Ctrl-C. */
+const SAME_SIGNAL = 100;
+
+/**
+ * Calls `first` for the first SIGINT or SIGTERM; the second one ends the program at
+ * once.
+ */
 export function onSignal(
-  handler: (signal: "SIGINT" | "SIGTERM", again: boolean) => void,
+  first: (signal: "SIGINT" | "SIGTERM") => void,
 ): void {
-  let again = false;
   const signals = Deno.build.os === "windows"
     ? ["SIGINT"] as const
     : ["SIGINT", "SIGTERM"] as const;
+  let since: number | undefined;
   for (const signal of signals) {
     Deno.addSignalListener(signal, () => {
-      handler(signal, again);
-      again = true;
+      if (since === undefined) {
+        since = performance.now();
+        first(signal);
+      } else if (performance.now() - since > SAME_SIGNAL) {
+        Deno.exit(signalCode(signal));
+      }
     });
   }
 }

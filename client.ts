@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { Reader, Writer } from "jsr:@std/io@^0.225.2/types";
 import {
   type Flags,
   onSignal,
@@ -15,7 +14,7 @@ import {
   toInteger,
   toMilliseconds,
 } from "./cli.ts";
-import { MAXLINE, Rio, rioWriten } from "./rio.ts";
+import { MAXLINE, type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 
 const NEWLINE = 0x0a;
 /** Bytes of one read of the input. */
@@ -253,9 +252,8 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     ? undefined
     : toMilliseconds("--timeout", flags.values.timeout, MIN_TIMEOUT);
 
-  onSignal((signal, again) => {
+  onSignal((signal) => {
     const end = () => Deno.exit(signalCode(signal));
-    if (again) end();
     stdout.flush().then(end, end);
   });
   using clientfd = await openClientfd(host, portNumber, { connectTimeout });

@@ -8,6 +8,8 @@
  */
 import type { Reader, Writer } from "jsr:@std/io@^0.225.2/types";
 
+export type { Reader, Writer };
+
 /** Bytes in the buffer of a new {@linkcode Rio}: `RIO_BUFSIZE` of csapp.h. */
 export const RIO_BUFSIZE = 8192;
 
@@ -145,7 +147,7 @@ export async function rioWriten(
  * import { assertEquals } from "@std/assert";
  *
  * const listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * const clientfd = await Deno.connect(listenfd.addr as Deno.NetAddr);
+ * const clientfd = await Deno.connect({ port: listenfd.addr.port });
  * const connfd = await listenfd.accept();
  * await clientfd.write(new TextEncoder().encode("5\nhello"));
  *
@@ -171,6 +173,8 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   #busy = false;
 
   /**
+   * Makes an empty buffer: `rio_readinitb` of csapp.c.
+   *
    * @param reader Where the bytes come from.
    * @param bufsize Bytes in the buffer, at least 1, and fixed. Unless it is
    * given, the buffer has {@linkcode RIO_BUFSIZE} bytes, and may grow to 64 KiB

@@ -4,19 +4,18 @@
  *
  * @module
  */
-import type { Reader, Writer } from "jsr:@std/io@^0.225.2/types";
 import {
+  count,
   type Flags,
   onSignal,
   PORT,
   reason,
   run,
-  signalCode,
   type Stdout,
   toInteger,
   toMilliseconds,
 } from "./cli.ts";
-import { MAXLINE, Rio, rioWriten } from "./rio.ts";
+import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 
 /** Connections that the kernel queues for a listener: `LISTENQ` of csapp.h. */
 export const LISTENQ = 1024;
@@ -334,10 +333,9 @@ async function main(
   const start = performance.now();
   let active = 0, lines = 0, bytes = 0;
   const stop = new AbortController();
-  onSignal((signal, again) => {
-    if (again) Deno.exit(signalCode(signal));
+  onSignal((signal) => {
     console.error(
-      `server: ${signal}: ${active} connections left, ${
+      `server: ${signal}: ${count(active, "connection")} left, ${
         grace / 1000
       } s of grace`,
     );
@@ -366,10 +364,10 @@ async function main(
       const [host, port] = await nameinfo(connfd.remoteAddr, set.has("names"));
       await print(`Connected to (${host}, ${port})\n`);
       await echo(connfd, {
-        onLine(count) {
+        onLine(length) {
           lines++;
-          bytes += count;
-          return print(`server received ${count} bytes\n`);
+          bytes += length;
+          return print(`server received ${length} bytes\n`);
         },
       });
     } finally {
@@ -387,8 +385,9 @@ async function main(
   });
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.error(
-    `server: ${connections} connections, ${lines} lines, ${bytes} bytes in ${seconds} s` +
-      (cut > 0 ? `, ${cut} connections cut` : ""),
+    `server: ${count(connections, "connection")}, ${count(lines, "line")}, ${
+      count(bytes, "byte")
+    } in ${seconds} s${cut > 0 ? `, ${count(cut, "connection")} cut` : ""}`,
   );
   return 0;
 }

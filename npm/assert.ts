@@ -1,0 +1,2 @@
+/** Stands in for the assertions that this project takes from `@std/assert`. */
+export { deepStrictEqual as assertEquals } from "node:assert/strict";
