@@ -108,8 +108,7 @@ export class ServerClosedError extends Error {}
  * the same: the loop of the book's echo client. At the end of the input it sends
  * FIN, writes what still comes back, and ends when the server closes.
  *
- * @param clientfd A connected descriptor. It is left open, unless the timeout
- * runs out.
+ * @param clientfd A connected descriptor. It is left open.
  * @param input What to send.
  * @param output Where to write what comes back.
  * @param options How.
@@ -136,7 +135,7 @@ export class ServerClosedError extends Error {}
  * ```
  */
 export async function echoClient(
-  clientfd: Deno.TcpConn,
+  clientfd: Reader & Writer & { closeWrite(): Promise<void> },
   input: Reader,
   output: Writer,
   { lockstep = false, timeout }: EchoClientOptions = {},
@@ -177,15 +176,26 @@ export async function echoClient(
     return true;
   };
 
+  /** The input, where an error is its end. */
+  const source = {
+    async read(p: Uint8Array) {
+      try {
+        return await input.read(p);
+      } catch (error) {
+        inputError = error;
+        return null;
+      }
+    },
+  };
   const atOnce = async () => {
     const buf = new Uint8Array(BLOCK);
-    for (let n; (n = await input.read(buf)) !== null;) {
+    for (let n; (n = await source.read(buf)) !== null;) {
       if (!(await send(buf.subarray(0, n)))) return false;
     }
     return true;
   };
   const lineByLine = async () => {
-    const lines = new Rio(input);
+    const lines = new Rio(source);
     for (let line; (line = await lines.readline()) !== null;) {
       if (!(await send(line))) return false;
       // A last line without a newline comes back only after FIN.
@@ -195,11 +205,7 @@ export async function echoClient(
     return true;
   };
   const sendAll = async () => {
-    const alive = await (lockstep ? lineByLine() : atOnce()).catch((error) => {
-      inputError = error;
-      return true;
-    });
-    if (!alive) return;
+    if (!(await (lockstep ? lineByLine() : atOnce()))) return;
     sentAll = true;
     watch();
     await clientfd.closeWrite().catch(() => {});

@@ -56,6 +56,11 @@ export function openListenfd(
   port: number,
   { host, backlog = LISTENQ }: ListenOptions = {},
 ): Deno.TcpListener {
+  if (!Number.isSafeInteger(port) || port < 0 || port > 65535) {
+    throw new RangeError(
+      `Cannot listen: port must be an integer from 0 to 65535, current value is ${port}`,
+    );
+  }
   const listen = (hostname: string) => {
     try {
       return Deno.listen({ hostname, port, tcpBacklog: backlog });

@@ -1,0 +1,146 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  count,
+  parseFlags,
+  reason,
+  toInteger,
+  toMilliseconds,
+  UsageError,
+  VERSION,
+} from "../cli.ts";
+
+const COMMAND_LINE = {
+  usage: "",
+  help: "",
+  string: ["host", "grace"],
+  boolean: ["quiet"],
+  positionals: 2,
+};
+const parse = (line: string) =>
+  parseFlags(line.split(" ").filter(Boolean), COMMAND_LINE);
+
+// The same must come of the parser of @std/cli and of the one in its place.
+const GOOD: [line: string, positionals: string[], flags: unknown][] = [
+  ["", [], {}],
+  ["15213", ["15213"], {}],
+  ["localhost 7", ["localhost", "7"], {}],
+  ["0x10 1e3", ["0x10", "1e3"], {}],
+  ["--host=::1 7", ["7"], { host: "::1" }],
+  ["--host ::1 7", ["7"], { host: "::1" }],
+  ["7 --quiet", ["7"], { quiet: true }],
+  ["--quiet 7", ["7"], { quiet: true }],
+  ["--quiet=false 7", ["7"], {}],
+  ["--host=a=b", [], { host: "a=b" }],
+  ["--host=007 --grace=1.50", [], { host: "007", grace: "1.50" }],
+  ["--host=a --host=b", [], { host: "b" }],
+  ["-h", [], { help: true }],
+  ["--help --version", [], { help: true, version: true }],
+  ["--quiet -- --host 7", ["--host", "7"], { quiet: true }],
+];
+const BAD: [line: string, message: string][] = [
+  ["1 2 3", "one argument too many: 3"],
+  ["--nosuch", "no such flag: --nosuch"],
+  ["--nosuch=1", "no such flag: --nosuch=1"],
+  ["7 -x", "no such flag: -x"],
+  ["-1", "no such flag: -1"],
+  ["--Host=a", "no such flag: --Host=a"],
+  ["--host", "--host needs a value"],
+  ["--host --quiet", "--host needs a value"],
+  ["--host=", "--host"],
+  ["--no-host", "host"],
+];
+
+for (const [line, positionals, flags] of GOOD) {
+  Deno.test(`parseFlags takes "${line}"`, async () => {
+    const parsed = await parse(line);
+    const set = Object.fromEntries([...parsed.set].map((name) => [name, true]));
+    assertEquals(parsed.positionals, positionals);
+    assertEquals({ ...parsed.values, ...set }, flags);
+  });
+}
+for (const [line, message] of BAD) {
+  Deno.test(`parseFlags rejects "${line}"`, async () => {
+    await assertRejects(() => parse(line), UsageError, message);
+  });
+}
+
+Deno.test("toInteger takes decimal integers in a range", () => {
+  assertEquals(toInteger("port", "0", 0, 65535), 0);
+  assertEquals(toInteger("port", "65535", 0, 65535), 65535);
+  const bad = [
+    "",
+    "65536",
+    "-1",
+    "1.5",
+    "1e3",
+    "0x10",
+    " 1",
+    "abc",
+    "9".repeat(99),
+  ];
+  for (const text of bad) {
+    assertThrows(
+      () => toInteger("port", text, 0, 65535),
+      UsageError,
+      `port must be an integer from 0 to 65535, not ${text}`,
+    );
+  }
+});
+
+Deno.test("toMilliseconds takes seconds, decimals allowed", () => {
+  assertEquals(toMilliseconds("--grace", "0", 0), 0);
+  assertEquals(toMilliseconds("--grace", "1.25", 0), 1250);
+  for (const text of ["", "-1", "1e3", ".5", "5s", "1000001", "NaN"]) {
+    assertThrows(
+      () => toMilliseconds("--grace", text, 0),
+      UsageError,
+      `--grace must be seconds from 0 to 1000000, not ${text}`,
+    );
+  }
+  assertThrows(() => toMilliseconds("--timeout", "0", 0.001), UsageError);
+});
+
+Deno.test("reason is one line, without Rust's number", () => {
+  const error = new Error("listen on [::]:1: Permission denied (os error 13)");
+  assertEquals(reason(error), "listen on [::]:1: Permission denied");
+  assertEquals(reason("a\nb"), "a b");
+});
+
+Deno.test("count knows one from many", () => {
+  assertEquals(
+    [0, 1, 2].map((n) => count(n, "line")),
+    ["0 lines", "1 line", "2 lines"],
+  );
+});
+
+Deno.test("the version and the packages are the same everywhere", async () => {
+  const read = (name: string) =>
+    Deno.readTextFile(new URL(`../${name}`, import.meta.url));
+  const config = JSON.parse(await read("deno.json"));
+  const importMap = JSON.parse(await read("npm/import_map.json"));
+  assertEquals(config.version, VERSION);
+
+  const packages = Object.values<string>(config.imports);
+  const inline = new Set<string>();
+  for (const file of ["rio.ts", "server.ts", "client.ts", "cli.ts", "mod.ts"]) {
+    const specifiers = (await read(file)).matchAll(/"((jsr|npm):[^"]+)"/g);
+    for (const [, specifier] of specifiers) inline.add(specifier);
+  }
+  for (const specifier of inline) {
+    if (specifier.startsWith("npm:minimist@")) {
+      const standIn = await read("npm/parse_args.ts");
+      assertEquals(standIn.includes(`"${specifier}"`), true, specifier);
+      continue;
+    }
+    const known = packages.some((p) => specifier.startsWith(`${p}/`));
+    assertEquals(known, true, `${specifier} is not in deno.json`);
+    assertEquals(specifier in importMap.imports, true, specifier);
+  }
+  for (const name of Object.keys(config.imports)) {
+    const stood = Object.keys(importMap.imports)
+      .some((key) =>
+        key === name || key.startsWith(`${config.imports[name]}/`)
+      );
+    assertEquals(stood, true, `nothing stands in for ${name}`);
+  }
+});

@@ -1,0 +1,279 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { echoClient, openClientfd, ServerClosedError } from "@netp/rio/client";
+import { MAXLINE } from "@netp/rio/rio";
+import { echo, openListenfd } from "@netp/rio/server";
+import { bytes, freePort, MemoryReader, noise, text } from "./helpers.ts";
+
+const LOCAL = { host: "127.0.0.1" };
+const MODES = [{ lockstep: false }, { lockstep: true }];
+
+/** A writer that keeps what it is given. */
+function memoryWriter() {
+  const writer = {
+    text: "",
+    write(p: Uint8Array) {
+      writer.text += text(p);
+      return Promise.resolve(p.length);
+    },
+  };
+  return writer;
+}
+
+/** Runs `echoClient` on a connection that `server` serves. */
+async function against(
+  server: (connfd: Deno.TcpConn) => Promise<unknown>,
+  run: (clientfd: Deno.TcpConn) => Promise<unknown>,
+): Promise<void> {
+  using listenfd = openListenfd(0, LOCAL);
+  using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+  using connfd = await listenfd.accept();
+  const served = server(connfd);
+  await run(clientfd);
+  await served;
+}
+
+const echoThenClose = async (connfd: Deno.TcpConn) => {
+  await echo(connfd);
+  await connfd.closeWrite();
+};
+
+Deno.test("openClientfd walks the addresses of a name until one connects", async () => {
+  for (const host of ["127.0.0.1", "::1"]) {
+    using listenfd = openListenfd(0, { host });
+    const { port } = listenfd.addr;
+    // localhost has both addresses, or only the one that some machines give it.
+    const names = host === "::1" ? ["::1"] : ["127.0.0.1", "localhost"];
+    for (const name of names) {
+      using clientfd = await openClientfd(name, port);
+      assertEquals(clientfd.remoteAddr.hostname, host);
+      (await listenfd.accept()).close();
+    }
+  }
+});
+
+Deno.test("openClientfd names the host, the port and the cause", async () => {
+  const port = freePort();
+  await assertRejects(
+    () => openClientfd("127.0.0.1", port),
+    Deno.errors.ConnectionRefused,
+    `connect to 127.0.0.1 port ${port}: Connection refused`,
+  );
+  await assertRejects(
+    () => openClientfd("no.such.host.invalid", 7),
+    Error,
+    "connect to no.such.host.invalid port 7: failed to lookup address",
+  );
+});
+
+Deno.test("openClientfd takes a port from 1 to 65535", async () => {
+  for (const port of [0, -1, 65536, 1.5, NaN]) {
+    await assertRejects(
+      () => openClientfd("127.0.0.1", port),
+      RangeError,
+      `current value is ${port}`,
+    );
+  }
+});
+
+Deno.test("openClientfd gives up after connectTimeout, or with the signal", async () => {
+  // A listener with a full queue answers no further SYN.
+  using listenfd = openListenfd(0, { ...LOCAL, backlog: 1 });
+  const { port } = listenfd.addr;
+  const queued: Deno.TcpConn[] = [];
+  const error = await assertRejects(async () => {
+    for (;;) {
+      queued.push(
+        await openClientfd("127.0.0.1", port, { connectTimeout: 200 }),
+      );
+    }
+  }, Deno.errors.TimedOut);
+  assertEquals(
+    error.message,
+    `connect to 127.0.0.1 port ${port}: no answer within 0.2 s`,
+  );
+  assert(queued.length > 0);
+
+  const stop = new AbortController();
+  const attempt = openClientfd("127.0.0.1", port, { signal: stop.signal });
+  stop.abort(new Error("enough"));
+  await assertRejects(() => attempt, Error, "enough");
+  await assertRejects(
+    () =>
+      openClientfd("127.0.0.1", port, {
+        signal: AbortSignal.abort(new Error("before")),
+        connectTimeout: 1000,
+      }),
+    Error,
+    "before",
+  );
+  for (const clientfd of queued) clientfd.close();
+});
+
+Deno.test("echoClient brings back every byte, in both modes", async () => {
+  const inputs = [
+    "",
+    "hello\n",
+    "no newline",
+    "one\n\n\r\nthree\0\xff\xfe\nlast",
+    `${"x".repeat(3 * MAXLINE)}\n${"y".repeat(MAXLINE - 1)}`,
+    text(noise(300_000)),
+  ];
+  for (const mode of MODES) {
+    for (const input of inputs) {
+      await against(echoThenClose, async (clientfd) => {
+        const output = memoryWriter();
+        assertEquals(
+          await echoClient(
+            clientfd,
+            MemoryReader.of(input, 5000),
+            output,
+            mode,
+          ),
+          { sent: input.length, received: input.length },
+        );
+        assert(output.text === input);
+      });
+    }
+  }
+});
+
+Deno.test("echoClient in lockstep has one line under way at a time", async () => {
+  await against(async (connfd) => {
+    const buf = new Uint8Array(100);
+    for (let i = 0; i < 3; i++) {
+      const n = await connfd.read(buf);
+      assertEquals(text(buf.subarray(0, n!)), `${i}\n`);
+      await connfd.write(buf.subarray(0, n!));
+    }
+    await connfd.closeWrite();
+  }, async (clientfd) => {
+    const output = memoryWriter();
+    const input = new MemoryReader(["0\n1\n2\n"]);
+    await echoClient(clientfd, input, output, { lockstep: true });
+    assertEquals(output.text, "0\n1\n2\n");
+  });
+});
+
+Deno.test("echoClient prints what still comes after the end of input", async () => {
+  for (const mode of MODES) {
+    await against(async (connfd) => {
+      await echo(connfd);
+      await connfd.write(bytes("and good bye\n"));
+      await connfd.closeWrite();
+    }, async (clientfd) => {
+      const output = memoryWriter();
+      const input = MemoryReader.of("hello\n", 9);
+      await echoClient(clientfd, input, output, mode);
+      assertEquals(output.text, "hello\nand good bye\n");
+    });
+  }
+});
+
+Deno.test("echoClient says how far it came if the server ends first", async () => {
+  const input = "12 bytes...\nand 28 bytes, never echoed.\n";
+  for (const mode of MODES) {
+    await against(async (connfd) => {
+      const buf = new Uint8Array(100);
+      await connfd.read(buf);
+      await connfd.write(buf.subarray(0, 12));
+      if (mode.lockstep) await connfd.read(buf);
+      await connfd.closeWrite();
+    }, async (clientfd) => {
+      const output = memoryWriter();
+      await assertRejects(
+        () => echoClient(clientfd, new MemoryReader([input]), output, mode),
+        ServerClosedError,
+        "server closed the connection: 12 of 40 bytes came back",
+      );
+      assertEquals(output.text, "12 bytes...\n");
+    });
+  }
+});
+
+Deno.test("echoClient ends with the server, also while input is awaited", async () => {
+  await against(
+    (connfd) => connfd.closeWrite(),
+    async (clientfd) => {
+      const silent = { read: () => new Promise<null>(() => {}) };
+      await assertRejects(
+        () => echoClient(clientfd, silent, memoryWriter()),
+        ServerClosedError,
+        "0 of 0 bytes",
+      );
+    },
+  );
+});
+
+Deno.test("echoClient gives up on a server that owes an answer", async () => {
+  for (const mode of MODES) {
+    await against(async (connfd) => {
+      const buf = new Uint8Array(100);
+      const n = await connfd.read(buf);
+      await connfd.write(buf.subarray(0, n! / 2));
+    }, async (clientfd) => {
+      const output = memoryWriter();
+      const late = () =>
+        echoClient(clientfd, new MemoryReader(["12345\n"]), output, {
+          ...mode,
+          timeout: 50,
+        });
+      await assertRejects(
+        late,
+        Deno.errors.TimedOut,
+        "no answer for 0.05 s: 0 of 6 bytes came back",
+      );
+    });
+  }
+});
+
+Deno.test("echoClient waits as long as nothing is owed", async () => {
+  for (const mode of MODES) {
+    await against(echoThenClose, async (clientfd) => {
+      const lines = ["a\n", "b\n"];
+      const slow = {
+        async read(p: Uint8Array) {
+          const line = lines.shift();
+          if (line === undefined) return null;
+          await new Promise((resolve) => setTimeout(resolve, 120));
+          p.set(bytes(line));
+          return line.length;
+        },
+      };
+      const output = memoryWriter();
+      await echoClient(clientfd, slow, output, { ...mode, timeout: 100 });
+      assertEquals(output.text, "a\nb\n");
+    });
+  }
+});
+
+Deno.test("echoClient throws on what its input throws, after the echo", async () => {
+  for (const mode of MODES) {
+    await against(echoThenClose, async (clientfd) => {
+      const output = memoryWriter();
+      const input = new MemoryReader(["a\n", new Error("bad disk")]);
+      await assertRejects(
+        () => echoClient(clientfd, input, output, mode),
+        Error,
+        "bad disk",
+      );
+      assertEquals(output.text, "a\n");
+    });
+  }
+});
+
+Deno.test("echoClient throws on what its output throws", async () => {
+  for (const mode of MODES) {
+    await against(
+      (connfd) => echo(connfd).catch(() => {}),
+      async (clientfd) => {
+        const full = { write: () => Promise.reject(new Error("disk full")) };
+        await assertRejects(
+          () => echoClient(clientfd, new MemoryReader(["a\n"]), full, mode),
+          Error,
+          "disk full",
+        );
+        clientfd.close();
+      },
+    );
+  }
+});

@@ -1,0 +1,202 @@
+/** What several test files need: bytes, readers in memory, and real programs. */
+import { assert } from "@std/assert";
+import type { Reader } from "@netp/rio/rio";
+
+/** The bytes of a text, a byte a character. */
+export function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}
+
+/** The text of bytes, a character a byte. */
+export function text(bytes: Uint8Array): string {
+  return Array.from(bytes, (b) => String.fromCharCode(b)).join("");
+}
+
+/** Bytes that look random, and are the same every time. */
+export function noise(length: number): Uint8Array<ArrayBuffer> {
+  let x = 0x2545f491;
+  return Uint8Array.from({ length }, () => {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    return x & 0xff;
+  });
+}
+
+/** A reader of given parts: texts, each in one read if it fits, and errors. */
+export class MemoryReader implements Reader {
+  #parts: (Uint8Array | Error)[];
+
+  constructor(parts: (string | Error)[]) {
+    this.#parts = parts.map((p) => typeof p === "string" ? bytes(p) : p);
+  }
+
+  static of(text: string, chunk: number): MemoryReader {
+    const parts = [];
+    for (let i = 0; i < text.length; i += chunk) {
+      parts.push(text.slice(i, i + chunk));
+    }
+    return new MemoryReader(parts);
+  }
+
+  async read(p: Uint8Array): Promise<number | null> {
+    await Promise.resolve();
+    const part = this.#parts.shift();
+    if (part === undefined) return null;
+    if (part instanceof Error) throw part;
+    const n = Math.min(p.length, part.length);
+    p.set(part.subarray(0, n));
+    if (n < part.length) this.#parts.unshift(part.subarray(n));
+    return n;
+  }
+}
+
+/** The folder of the project. */
+export const ROOT = new URL("..", import.meta.url).pathname;
+/** Milliseconds after which a program that still runs is killed. */
+const HANG = 60_000;
+
+/** What a stream has brought so far. */
+export class Output {
+  text = "";
+  /** Resolves at the end of the stream. */
+  readonly ended: Promise<void>;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #ended = false;
+  #wake = () => {};
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader();
+    this.ended = this.#read();
+  }
+
+  async #read() {
+    for (let r; !(r = await this.#reader.read()).done;) {
+      this.text += text(r.value);
+      this.#wake();
+    }
+    this.#ended = true;
+    this.#wake();
+  }
+
+  /** Goes away, as `head` does: the program that writes is told so. */
+  async cancel(): Promise<void> {
+    await this.#reader.cancel();
+  }
+
+  /** Resolves when the text matches; rejects if the stream ends before. */
+  async until(pattern: RegExp): Promise<RegExpMatchArray> {
+    for (;;) {
+      const match = this.text.match(pattern);
+      if (match !== null) return match;
+      assert(!this.#ended, `no ${pattern} in ${JSON.stringify(this.text)}`);
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+}
+
+/** A program that runs, with what it has written. */
+export class Program implements AsyncDisposable {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly process: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #hang: ReturnType<typeof setTimeout>;
+
+  constructor(
+    command: string,
+    args: string[],
+    env: Record<string, string> = {},
+  ) {
+    this.process = new Deno.Command(command, {
+      args,
+      env: { NO_COLOR: "1", ...env },
+      cwd: ROOT,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.stdout = new Output(this.process.stdout);
+    this.stderr = new Output(this.process.stderr);
+    this.#stdin = this.process.stdin.getWriter();
+    this.#hang = setTimeout(() => this.process.kill("SIGKILL"), HANG);
+  }
+
+  /** One of this project's programs: server.ts or client.ts. */
+  static script(name: string, ...args: (string | number)[]): Program {
+    return new Program(Deno.execPath(), [
+      "run",
+      "--quiet",
+      "--allow-net",
+      name,
+      ...args.map(String),
+    ]);
+  }
+
+  /** Writes to standard input. */
+  async write(data: string | Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.#stdin.write(typeof data === "string" ? bytes(data) : data);
+  }
+
+  /** Ends standard input. */
+  async closeInput(): Promise<void> {
+    await this.#stdin.close().catch(() => {}); // the program may have ended
+  }
+
+  /** Ends standard input, waits for the program's end and returns its exit code. */
+  async code(): Promise<number> {
+    await this.closeInput();
+    const { code } = await this.process.status;
+    clearTimeout(this.#hang);
+    await Promise.all([this.stdout.ended, this.stderr.ended]);
+    return code;
+  }
+
+  /** Sends a signal, and returns the exit code. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<number> {
+    this.process.kill(signal);
+    return await this.code();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.process.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.code();
+  }
+}
+
+/** Our server on a free port of 127.0.0.1, or of the host in `flags`. */
+export async function startServer(
+  ...flags: string[]
+): Promise<Program & { port: number }> {
+  const server = Program.script("server.ts", 0, ...flags);
+  const [, port] = await server.stderr.until(/^listening on .*:(\d+) \(/m);
+  return Object.assign(server, { port: Number(port) });
+}
+
+/** What one program makes of some input. */
+export async function runProgram(
+  program: Program,
+  input: string | Uint8Array<ArrayBuffer> = "",
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  await program.write(input).catch(() => {}); // it may end before it has read all
+  const code = await program.code();
+  return { code, stdout: program.stdout.text, stderr: program.stderr.text };
+}
+
+/** Whether a program is on this machine. */
+export function has(program: string): boolean {
+  const found = new Deno.Command("sh", {
+    args: ["-c", `command -v ${program}`],
+  }).outputSync().success;
+  return found;
+}
+
+/** A port that was free a moment ago, for programs that can't take port 0. */
+export function freePort(): number {
+  using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listenfd.addr.port;
+}

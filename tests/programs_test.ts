@@ -1,0 +1,519 @@
+/** The two programs as their users run them: processes, sockets, exit codes. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { openClientfd } from "@netp/rio/client";
+import { Rio, rioWriten } from "@netp/rio/rio";
+import { openListenfd } from "@netp/rio/server";
+import {
+  bytes,
+  freePort,
+  has,
+  noise,
+  Program,
+  ROOT,
+  runProgram,
+  startServer,
+  text,
+} from "./helpers.ts";
+
+const client = (...args: (string | number)[]) =>
+  Program.script("client.ts", ...args);
+
+Deno.test("client and server print what the C programs print", async () => {
+  await using server = await startServer();
+  const input = "hello\n\nworld, no newline";
+  assertEquals(await runProgram(client("127.0.0.1", server.port), input), {
+    code: 0,
+    stdout: input,
+    stderr: "",
+  });
+  assertEquals(await server.stop(), 0);
+  assertMatch(
+    server.stdout.text,
+    /^Connected to \(127\.0\.0\.1, \d+\)\nserver received 6 bytes\nserver received 1 bytes\nserver received 17 bytes\n$/,
+  );
+  assertMatch(
+    server.stderr.text,
+    /^listening on \[::\]:\d+ \(concurrency 1, backlog 1024\)\nserver: SIGTERM: 0 connections left, 5 s of grace\nserver: 1 connection, 3 lines, 24 bytes in \d+\.\d s\n$/,
+  );
+});
+
+Deno.test("IPv6 clients are shown with their address, and --host is obeyed", async () => {
+  await using server = await startServer("--host=::1", "--backlog=7");
+  const { stdout } = await runProgram(client("::1", server.port), "hi\n");
+  assertEquals(stdout, "hi\n");
+  await server.stdout.until(/^Connected to \(::1, \d+\)$/m);
+  assertMatch(
+    server.stderr.text,
+    /^listening on \[::1\]:\d+ \(concurrency 1, backlog 7\)$/m,
+  );
+});
+
+Deno.test("--names prints the names of host and service, --quiet nothing", async () => {
+  await using named = await startServer("--names");
+  const hosts = await Deno.readTextFile("/etc/hosts").catch(() => "");
+  const name = /^127\.0\.0\.1\s+(\S+)/m.exec(hosts)?.[1] ?? "127.0.0.1";
+  await runProgram(client("127.0.0.1", named.port), "hi\n");
+  await named.stop();
+  assertMatch(named.stdout.text, new RegExp(`^Connected to \\(${name}, `));
+
+  await using quiet = await startServer("--quiet");
+  const { stdout } = await runProgram(client("127.0.0.1", quiet.port), "hi\n");
+  assertEquals(stdout, "hi\n");
+  await quiet.stop();
+  assertEquals(quiet.stdout.text, "");
+  assertMatch(quiet.stderr.text, /1 connection, 1 line, 3 bytes/);
+});
+
+Deno.test("the second client waits until the first one closes", async () => {
+  await using server = await startServer();
+  await using first = client("127.0.0.1", server.port);
+  await first.write("1\n");
+  await first.stdout.until(/^1\n$/);
+  await using second = client("127.0.0.1", server.port);
+  await second.write("two\n");
+  for (const i of [2, 3, 4]) {
+    await first.write(`${i}\n`);
+    await first.stdout.until(new RegExp(`^${i}$`, "m"));
+  }
+  assertEquals(second.stdout.text, "");
+  assertEquals(await first.code(), 0);
+  await second.stdout.until(/^two\n$/);
+  assertEquals(await second.code(), 0);
+  await server.stop();
+  assertMatch(
+    server.stdout.text,
+    /^Connected to .*\n(server received 2 bytes\n){4}Connected to .*\nserver received 4 bytes\n$/,
+  );
+});
+
+Deno.test("with --concurrency=2 the second client doesn't wait", async () => {
+  await using server = await startServer("--concurrency=2");
+  await using first = client("127.0.0.1", server.port);
+  await first.write("1\n");
+  await first.stdout.until(/^1\n$/);
+  await using second = client("127.0.0.1", server.port);
+  await second.write("two\n");
+  await second.stdout.until(/^two\n$/);
+  assertEquals(await second.code(), 0);
+  assertEquals(await first.code(), 0);
+});
+
+Deno.test("a file of 20 MB of random bytes comes back identical", async () => {
+  await using server = await startServer();
+  const dir = await Deno.makeTempDir();
+  try {
+    const data = noise(20_000_000);
+    await Deno.writeFile(`${dir}/in`, data);
+    const deno = Deno.execPath();
+    const command =
+      `"${deno}" run -q --allow-net client.ts 127.0.0.1 ${server.port}`;
+    await using shell = new Program("sh", [
+      "-c",
+      `${command} < "${dir}/in" > "${dir}/out"`,
+    ]);
+    assertEquals(await shell.code(), 0);
+    const back = await Deno.readFile(`${dir}/out`);
+    assertEquals(back.length, data.length);
+    assert(back.every((byte, i) => byte === data[i]));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("--lockstep brings back the same bytes", async () => {
+  await using server = await startServer();
+  const input = text(noise(50_000)) + "\n" + "x".repeat(20_000) + "\nlast";
+  const { code, stdout } = await runProgram(
+    client("127.0.0.1", server.port, "--lockstep"),
+    bytes(input),
+  );
+  assertEquals(code, 0);
+  assert(stdout === input);
+});
+
+Deno.test({
+  name: "from a terminal the client goes line by line (needs python3)",
+  ignore: !has("python3"),
+  async fn() {
+    await using server = await startServer();
+    const script = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+def expect(text):
+    out = b""
+    while text not in out:
+        out += os.read(fd, 100)
+for line in (b"one", b"two"):
+    os.write(fd, line + b"\\n")
+    expect(line + b"\\r\\n" + line + b"\\r\\n")  # the terminal's echo, and ours
+os.write(fd, b"\\x04")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+    await using python = new Program("python3", [
+      "-c",
+      script,
+      Deno.execPath(),
+      ..."run -q --allow-net client.ts 127.0.0.1".split(" "),
+      `${server.port}`,
+    ]);
+    assertEquals([await python.code(), python.stderr.text], [0, ""]);
+    await server.stop();
+    assertMatch(server.stdout.text, /^Conn.*\n(server received 4 bytes\n){2}$/);
+  },
+});
+
+const USAGE_ERRORS: [program: string, args: string, message: string][] = [
+  ["server", "70000", "port must be an integer from 0 to 65535, not 70000"],
+  ["server", "abc", "port must be an integer from 0 to 65535, not abc"],
+  ["server", "-1", "no such flag: -1"],
+  ["server", "1 2", "one argument too many: 2"],
+  ["server", "--nosuch", "no such flag: --nosuch"],
+  [
+    "server",
+    "--concurrency=0",
+    "--concurrency must be an integer from 1 to 1000000, not 0",
+  ],
+  [
+    "server",
+    "--concurrency=many",
+    "--concurrency must be an integer from 1 to 1000000, not many",
+  ],
+  [
+    "server",
+    "--backlog=-1",
+    "--backlog must be an integer from 1 to 65535, not -1",
+  ],
+  [
+    "server",
+    "--grace=soon",
+    "--grace must be seconds from 0 to 1000000, not soon",
+  ],
+  ["server", "--host", "--host needs a value"],
+  ["client", "localhost 0", "port must be an integer from 1 to 65535, not 0"],
+  [
+    "client",
+    "localhost echo",
+    "port must be an integer from 1 to 65535, not echo",
+  ],
+  ["client", "localhost 7 8", "one argument too many: 8"],
+  ["client", "--nosuch=1", "no such flag: --nosuch=1"],
+  [
+    "client",
+    "--timeout=0",
+    "--timeout must be seconds from 0.001 to 1000000, not 0",
+  ],
+  [
+    "client",
+    "--connect-timeout=x",
+    "--connect-timeout must be seconds from 0.001 to 1000000, not x",
+  ],
+];
+for (const [program, args, message] of USAGE_ERRORS) {
+  Deno.test(`${program} ${args}: usage, exit code 2`, async () => {
+    const { code, stdout, stderr } = await runProgram(
+      Program.script(`${program}.ts`, ...args.split(" ")),
+    );
+    assertEquals([code, stdout], [2, ""]);
+    const [first, usage, ...more] = stderr.split("\n");
+    assertEquals(first, `${program}: ${message}`);
+    assertMatch(usage, new RegExp(`^usage: ${program}.ts \\[`));
+    assertEquals(more, [""]);
+  });
+}
+
+for (const program of ["server", "client"]) {
+  Deno.test(`${program} --help and --version`, async () => {
+    const script = (flag: string) =>
+      runProgram(Program.script(`${program}.ts`, flag));
+    const help = await script("--help");
+    assertEquals([help.code, help.stderr], [0, ""]);
+    assertEquals(await script("-h"), help);
+    const usage = help.stdout.split("\n")[0];
+    for (const [flag] of usage.matchAll(/--[\w-]+/g)) {
+      assertMatch(help.stdout, new RegExp(`^  .*${flag}.{2,}`, "m"));
+    }
+    const version = await script("--version");
+    assertEquals(version.code, 0);
+    assertMatch(
+      version.stdout,
+      new RegExp(`^${program} \\d+\\.\\d+\\.\\d+\n$`),
+    );
+  });
+}
+
+/** Runs a program that must fail with one line on standard error. */
+async function fails(
+  program: Program,
+  message: RegExp | string,
+  input = "",
+): Promise<void> {
+  const { code, stderr } = await runProgram(program, input);
+  assertEquals(code, 1);
+  if (typeof message === "string") assertEquals(stderr, `${message}\n`);
+  else assertMatch(stderr, message);
+}
+
+Deno.test("a taken port: one line, exit code 1", async () => {
+  using listenfd = openListenfd(0);
+  const { port } = listenfd.addr;
+  await fails(
+    Program.script("server.ts", port),
+    `server: listen on [::]:${port}: Address already in use`,
+  );
+});
+
+Deno.test({
+  name: "a privileged port: one line, exit code 1 (needs setpriv)",
+  ignore: !has("setpriv"),
+  async fn() {
+    const args = ["run", "-q", "--allow-net", "server.ts", "1"];
+    await fails(
+      new Program("setpriv", [
+        ...Deno.uid() === 0 ? ["--bounding-set=-net_bind_service"] : [],
+        Deno.execPath(),
+        ...args,
+      ]),
+      "server: listen on [::]:1: Permission denied",
+    );
+  },
+});
+
+Deno.test("hosts that don't resolve or aren't ours: one line, exit code 1", async () => {
+  const host = "no.such.host.invalid";
+  await fails(
+    Program.script("server.ts", 0, `--host=${host}`),
+    new RegExp(`^server: listen on ${host}:0: failed to lookup .*\n$`),
+  );
+  await fails(
+    Program.script("server.ts", 0, "--host=192.0.2.1"),
+    "server: listen on 192.0.2.1:0: Cannot assign requested address",
+  );
+  await fails(
+    client(host, 7),
+    new RegExp(`^client: connect to ${host} port 7: failed to lookup .*\n$`),
+  );
+});
+
+Deno.test("a refused connection: one line, exit code 1", async () => {
+  const port = freePort();
+  await fails(
+    client("127.0.0.1", port),
+    `client: connect to 127.0.0.1 port ${port}: Connection refused`,
+  );
+});
+
+Deno.test("a connect that is never answered: one line, exit code 1", async () => {
+  using listenfd = openListenfd(0, { host: "127.0.0.1", backlog: 1 });
+  const { port } = listenfd.addr;
+  const queued: Deno.TcpConn[] = [];
+  try {
+    for (;;) {
+      queued.push(
+        await openClientfd("127.0.0.1", port, { connectTimeout: 200 }),
+      );
+    }
+  } catch {
+    await fails(
+      client("127.0.0.1", port, "--connect-timeout=0.2"),
+      `client: connect to 127.0.0.1 port ${port}: no answer within 0.2 s`,
+    );
+  } finally {
+    for (const clientfd of queued) clientfd.close();
+  }
+});
+
+Deno.test("a server that never echoes: --timeout, one line, exit code 1", async () => {
+  using listenfd = openListenfd(0, { host: "127.0.0.1" });
+  for (const lockstep of [[], ["--lockstep"]]) {
+    await fails(
+      client("127.0.0.1", listenfd.addr.port, "--timeout=0.2", ...lockstep),
+      "client: no answer for 0.2 s: 0 of 6 bytes came back",
+      "hello\n",
+    );
+  }
+});
+
+Deno.test("a server that ends first: what came back, one line, exit code 1", async () => {
+  using listenfd = openListenfd(0, { host: "127.0.0.1" });
+  await using program = client("127.0.0.1", listenfd.addr.port);
+  await program.write("12 bytes...\nand 28 bytes, never echoed.\n");
+  const connfd = await listenfd.accept();
+  const buf = new Uint8Array(12);
+  await connfd.read(buf);
+  await connfd.write(buf);
+  connfd.close(); // with bytes unread: the client gets RST
+  assertEquals(await program.process.status.then(({ code }) => code), 1);
+  await program.code();
+  assertEquals(program.stdout.text, "12 bytes...\n");
+  assertEquals(
+    program.stderr.text,
+    "client: server closed the connection: 12 of 40 bytes came back\n",
+  );
+});
+
+Deno.test("a reader of standard output that goes away ends the client quietly", async () => {
+  await using server = await startServer();
+  await using program = client("127.0.0.1", server.port);
+  await program.write("y\n");
+  await program.stdout.until(/^y\n$/);
+  await program.stdout.cancel();
+  let code: number | undefined;
+  const ended = program.process.status.then((status) => code = status.code);
+  while (code === undefined) {
+    await program.write("y\n".repeat(1000)).catch(() => ended);
+  }
+  await program.code();
+  assertEquals([code, program.stderr.text], [0, ""]);
+});
+
+Deno.test("a server whose standard output goes away serves on, and says so once", async () => {
+  await using server = await startServer();
+  await server.stdout.cancel();
+  const clientfd = await openClientfd("127.0.0.1", server.port);
+  const rio = new Rio(clientfd);
+  const line = async () => {
+    await rioWriten(clientfd, bytes("hi\n"));
+    assertEquals(await rio.readnb(new Uint8Array(3)), 3);
+  };
+  const fault = "server: standard output: Broken pipe\n";
+  // It shows when the first block is written, and the next line comes.
+  while (!server.stderr.text.includes(fault)) await line();
+  await line();
+  clientfd.close();
+  assertEquals(await server.stop(), 0);
+  assertEquals(server.stderr.text.split(fault).length, 2);
+});
+
+Deno.test("Ctrl-C in the middle of traffic: served to the end, nothing lost", async () => {
+  await using server = await startServer("--concurrency=2", "--grace=30");
+  const clients = await Promise.all([1, 2].map(async () => {
+    const clientfd = await openClientfd("127.0.0.1", server.port);
+    const rio = new Rio(clientfd);
+    const line = async () => {
+      await rioWriten(clientfd, bytes("in the middle\n"));
+      assertEquals(await rio.readnb(new Uint8Array(14)), 14);
+    };
+    await line();
+    return { clientfd, line };
+  }));
+  server.process.kill("SIGINT");
+  await server.stderr.until(
+    /^server: SIGINT: 2 connections left, 30 s of grace$/m,
+  );
+  for (let i = 0; i < 99; i++) {
+    await Promise.all(clients.map(({ line }) => line()));
+  }
+  for (const { clientfd } of clients) clientfd.close();
+  assertEquals(await server.code(), 0);
+  assertEquals(
+    server.stdout.text.match(/^server received 14 bytes$/gm)!.length,
+    200,
+  );
+  assertMatch(
+    server.stderr.text,
+    /^server: 2 connections, 200 lines, 2800 bytes in \d+\.\d s$/m,
+  );
+});
+
+Deno.test("the grace ends", async () => {
+  await using server = await startServer("--grace=0.1");
+  await using program = client("127.0.0.1", server.port);
+  await program.write("hi\n");
+  await program.stdout.until(/^hi\n$/);
+  assertEquals(await server.stop("SIGINT"), 0);
+  assertMatch(
+    server.stderr.text,
+    /SIGINT: 1 connection left, 0.1 s of grace\n.* 1 line, .* s, 1 connection cut\n$/,
+  );
+  assertEquals((await program.process.status).code, 1);
+  await program.code();
+  assertEquals(
+    program.stderr.text,
+    "client: server closed the connection: 3 of 3 bytes came back\n",
+  );
+});
+
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  Deno.test(`a second ${signal} ends the server at once with ${code}`, async () => {
+    await using server = await startServer();
+    using clientfd = await openClientfd("127.0.0.1", server.port);
+    await rioWriten(clientfd, bytes("hi\n"));
+    await server.stdout.until(/received 3 bytes/);
+    server.process.kill(signal);
+    await server.stderr.until(/1 connection left/);
+    // Signals within a tenth of a second are one Ctrl-C.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    assertEquals(await server.stop(signal), code);
+  });
+
+  Deno.test(`${signal} ends the client with ${code}, its output written`, async () => {
+    await using server = await startServer();
+    await using program = client("127.0.0.1", server.port);
+    await program.write("hi\n");
+    await program.stdout.until(/hi\n/);
+    program.process.kill(signal);
+    assertEquals((await program.process.status).code, code);
+    await program.code();
+    assertEquals([program.stdout.text, program.stderr.text], ["hi\n", ""]);
+  });
+}
+
+Deno.test("the programs run from a URL with an empty cache, no registry asked", async () => {
+  const asked: string[] = [];
+  await using web = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const path = new URL(request.url).pathname;
+      asked.push(path);
+      const source = await Deno.readTextFile(ROOT + path).catch(() => null);
+      return source === null
+        ? new Response(null, { status: 404 })
+        : new Response(source, {
+          headers: { "content-type": "application/typescript" },
+        });
+    },
+  );
+  const origin = `http://127.0.0.1:${web.addr.port}`;
+  const dir = await Deno.makeTempDir();
+  try {
+    const env = {
+      DENO_DIR: dir,
+      JSR_URL: `${origin}/jsr/`,
+      NPM_CONFIG_REGISTRY: `${origin}/npm/`,
+    };
+    const script = (name: string, ...args: string[]) =>
+      new Program(Deno.execPath(), [
+        "run",
+        "--no-config",
+        "--allow-net",
+        `--allow-import=127.0.0.1:${web.addr.port}`,
+        `${origin}/${name}`,
+        ...args,
+      ], env);
+    await using server = script("server.ts", "0");
+    const [, port] = await server.stderr.until(/^listening on .*:(\d+) \(/m);
+    const { code, stdout } = await runProgram(
+      script("client.ts", "127.0.0.1", port),
+      "from afar\n",
+    );
+    assertEquals([code, stdout], [0, "from afar\n"]);
+    assertEquals(await server.stop(), 0);
+    assertEquals([...new Set(asked)].sort(), [
+      "/cli.ts",
+      "/client.ts",
+      "/rio.ts",
+      "/server.ts",
+    ]);
+
+    const parserless = await runProgram(script("client.ts", "--help"));
+    assertEquals(parserless.code, 1);
+    assertMatch(
+      parserless.stderr,
+      /^client: can't parse flags: neither jsr:\S+ nor npm:\S+ can be loaded$/m,
+    );
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});

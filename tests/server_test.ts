@@ -1,0 +1,280 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { openClientfd } from "@netp/rio/client";
+import { MAXLINE, Rio, rioWriten } from "@netp/rio/rio";
+import { echo, LISTENQ, openListenfd, serve } from "@netp/rio/server";
+import { bytes, MemoryReader, text } from "./helpers.ts";
+
+const LOCAL = { host: "127.0.0.1" };
+
+/** A connection in memory that reads given parts. */
+function connection(reader: MemoryReader) {
+  const conn = {
+    out: "",
+    read: (p: Uint8Array) => reader.read(p),
+    write(p: Uint8Array) {
+      conn.out += text(p);
+      return Promise.resolve(p.length);
+    },
+  };
+  return conn;
+}
+
+/** Sends a line over a new connection to `port` and returns what comes back. */
+async function ask(port: number, line: string): Promise<string> {
+  using clientfd = await openClientfd("127.0.0.1", port);
+  await rioWriten(clientfd, bytes(line));
+  const buf = new Uint8Array(MAXLINE);
+  return text(buf.subarray(0, await new Rio(clientfd).readlineb(buf)));
+}
+
+Deno.test("LISTENQ is that of csapp.h", () => assertEquals(LISTENQ, 1024));
+
+Deno.test("openListenfd listens on all addresses, IPv6 and IPv4", async () => {
+  using listenfd = openListenfd(0);
+  for (const hostname of ["127.0.0.1", "::1"]) {
+    const { port } = listenfd.addr;
+    using clientfd = await Deno.connect({ hostname, port });
+    using connfd = await listenfd.accept();
+    assertEquals(connfd.remoteAddr.port, clientfd.localAddr.port);
+  }
+});
+
+Deno.test("openListenfd takes 0.0.0.0 where there is no IPv6", () => {
+  const { listen } = Deno;
+  const hosts: (string | undefined)[] = [];
+  Deno.listen = ((options: Deno.TcpListenOptions) => {
+    hosts.push(options.hostname);
+    if (options.hostname === "::") {
+      throw Object.assign(new Error("no IPv6"), { code: "EAFNOSUPPORT" });
+    }
+    return listen(options);
+  }) as typeof listen;
+  try {
+    using listenfd = openListenfd(0);
+    assertEquals(listenfd.addr.hostname, "0.0.0.0");
+    assertEquals(hosts, ["::", "0.0.0.0"]);
+  } finally {
+    Deno.listen = listen;
+  }
+});
+
+Deno.test("openListenfd listens on one host", () => {
+  for (const host of ["127.0.0.1", "::1"]) {
+    using listenfd = openListenfd(0, { host, backlog: 1 });
+    assertEquals(listenfd.addr.hostname, host);
+  }
+});
+
+Deno.test("openListenfd names the address and the cause of a failure", () => {
+  using listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  assertThrows(
+    () => openListenfd(port, LOCAL),
+    Deno.errors.AddrInUse,
+    `listen on 127.0.0.1:${port}: Address already in use`,
+  );
+  assertThrows(
+    () => openListenfd(port),
+    Deno.errors.AddrInUse,
+    `listen on [::]:${port}: Address already in use`,
+  );
+  assertThrows(
+    () => openListenfd(0, { host: "no.such.host.invalid" }),
+    Error,
+    "listen on no.such.host.invalid:0: failed to lookup",
+  );
+  for (const port of [-1, 65536, 1.5, NaN]) {
+    assertThrows(
+      () => openListenfd(port),
+      RangeError,
+      `port must be an integer from 0 to 65535, current value is ${port}`,
+    );
+  }
+});
+
+Deno.test("a port can be listened on again at once", async () => {
+  const { port } = await (async () => {
+    using listenfd = openListenfd(0, LOCAL);
+    using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+    const connfd = await listenfd.accept();
+    connfd.close(); // the server closes first: TIME_WAIT is on its side
+    assertEquals(await clientfd.read(new Uint8Array(1)), null);
+    return listenfd.addr;
+  })();
+  openListenfd(port, LOCAL).close();
+});
+
+Deno.test("echo writes back what it reads, and says how many bytes", async () => {
+  const input = `one\n\0\xff\r\n\n${"x".repeat(MAXLINE)}\nlast`;
+  for (const chunk of [1, 7, 100_000]) {
+    const connfd = connection(MemoryReader.of(input, chunk));
+    const counts: number[] = [];
+    await echo(connfd, { onLine: (n) => counts.push(n) });
+    assertEquals(connfd.out, input);
+    assertEquals(counts, [4, 4, 1, MAXLINE - 1, 2, 4]);
+  }
+});
+
+Deno.test("echo reports a line before it goes back", async () => {
+  const connfd = connection(MemoryReader.of("a\n", 9));
+  await echo(connfd, {
+    async onLine() {
+      await Promise.resolve();
+      assertEquals(connfd.out, "");
+    },
+  });
+  assertEquals(connfd.out, "a\n");
+});
+
+Deno.test("echo throws on what reading throws, after the lines before", async () => {
+  const connfd = connection(new MemoryReader(["a\nb\nc", new Error("cut")]));
+  await assertRejects(() => echo(connfd), Error, "cut");
+  assertEquals(connfd.out, "a\nb\n");
+});
+
+Deno.test("serve with one slot leaves the second client in the queue", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  const stop = new AbortController();
+  const log: string[] = [];
+  const served = serve(listenfd, async (connfd) => {
+    log.push("accepted");
+    await echo(connfd, { onLine: (n) => log.push(`${n} bytes`) });
+    log.push("closed");
+  }, { signal: stop.signal });
+
+  const first = await openClientfd("127.0.0.1", port);
+  const second = await openClientfd("127.0.0.1", port); // the kernel's doing
+  await rioWriten(second, bytes("22\n"));
+  const rio = new Rio(first);
+  const buf = new Uint8Array(MAXLINE);
+  for (let i = 0; i < 3; i++) { // three round trips: the server is not idle
+    await rioWriten(first, bytes("1\n"));
+    assertEquals(await rio.readlineb(buf), 2);
+  }
+  assertEquals(log, ["accepted", "2 bytes", "2 bytes", "2 bytes"]);
+  first.close();
+  assertEquals(await new Rio(second).readlineb(buf), 3);
+  assertEquals(log.slice(4), ["closed", "accepted", "3 bytes"]);
+  second.close();
+  stop.abort();
+  assertEquals(await served, { connections: 2, cut: 0 });
+});
+
+Deno.test("serve with two slots serves two, and the third waits", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  const stop = new AbortController();
+  let active = 0, most = 0;
+  const served = serve(listenfd, async (connfd) => {
+    most = Math.max(most, ++active);
+    await echo(connfd);
+    active--;
+  }, { concurrency: 2, signal: stop.signal });
+
+  const first = await openClientfd("127.0.0.1", port);
+  assertEquals(await ask(port, "second\n"), "second\n");
+  const answers = [1, 2, 3, 4].map((i) => ask(port, `${i}\n`));
+  assertEquals(await Promise.all(answers), ["1\n", "2\n", "3\n", "4\n"]);
+  first.close();
+  stop.abort();
+  assertEquals(await served, { connections: 6, cut: 0 });
+  assertEquals([active, most], [0, 2]);
+});
+
+Deno.test("serve goes on when a handler throws, and says so", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  const stop = new AbortController();
+  const errors: unknown[][] = [];
+  let calls = 0;
+  const served = serve(listenfd, async (connfd) => {
+    if (++calls === 1) throw new Error("at once");
+    await echo(connfd);
+    connfd.close(); // a handler may close
+  }, {
+    signal: stop.signal,
+    onError: (error, connfd) => errors.push([error, connfd?.remoteAddr.port]),
+  });
+  const failed = await openClientfd("127.0.0.1", port);
+  assertEquals(await failed.read(new Uint8Array(1)), null, "it was closed");
+  assertEquals(errors, [[new Error("at once"), failed.localAddr.port]]);
+  failed.close();
+  assertEquals(await ask(port, "still here\n"), "still here\n");
+  stop.abort();
+  assertEquals(await served, { connections: 2, cut: 0 });
+  assertEquals(errors.length, 1);
+});
+
+Deno.test("serve goes on when accept fails", async () => {
+  const faults = [
+    new Deno.errors.NotConnected("reset"),
+    Object.assign(new Error("Too many open files"), { code: "EMFILE" }),
+    Object.assign(new Error("Too many open files"), { code: "EMFILE" }),
+  ];
+  const listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  const accept = listenfd.accept.bind(listenfd);
+  listenfd.accept = () => {
+    const fault = faults.shift();
+    return fault ? Promise.reject(fault) : accept();
+  };
+  const errors: unknown[] = [];
+  const served = serve(listenfd, (connfd) => echo(connfd), {
+    onError: (error) => errors.push(String(error)),
+  });
+  assertEquals(await ask(port, "hello\n"), "hello\n");
+  assertEquals(errors, ["Error: Too many open files"], "once, not twice");
+  listenfd.close();
+  assertEquals(await served, { connections: 1, cut: 0 });
+});
+
+Deno.test("serve drains, and cuts when the grace has run out", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  const stop = new AbortController();
+  const served = serve(listenfd, (connfd) => echo(connfd), {
+    concurrency: 10,
+    grace: 50,
+    signal: stop.signal,
+  });
+  using kind = await openClientfd("127.0.0.1", port);
+  using stubborn = await openClientfd("127.0.0.1", port);
+  const buf = new Uint8Array(MAXLINE);
+  for (const clientfd of [kind, stubborn]) {
+    await rioWriten(clientfd, bytes("1\n"));
+    assertEquals(await new Rio(clientfd).readlineb(buf), 2);
+  }
+  stop.abort();
+  await rioWriten(kind, bytes("still served\n"));
+  assertEquals(await new Rio(kind).readlineb(buf), 13);
+  await assertRejects(
+    () => openClientfd("127.0.0.1", port),
+    Deno.errors.ConnectionRefused,
+  );
+  await kind.closeWrite();
+  assertEquals(await kind.read(buf), null);
+  assertEquals(await served, { connections: 2, cut: 1 });
+  assertEquals(await stubborn.read(buf), null);
+});
+
+Deno.test("serve ends at once with a signal that has aborted", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const signal = AbortSignal.abort();
+  const never = () => Promise.reject(new Error("must not be called"));
+  assertEquals(await serve(listenfd, never, { signal, grace: 1e6 }), {
+    connections: 0,
+    cut: 0,
+  });
+});
+
+Deno.test("serve takes a concurrency of 1 or more", async () => {
+  using listenfd = openListenfd(0, LOCAL);
+  for (const concurrency of [0, -1, 1.5, NaN]) {
+    const error = await assertRejects(
+      () => serve(listenfd, (connfd) => echo(connfd), { concurrency }),
+      RangeError,
+    );
+    assert(error.message.includes(`current value is ${concurrency}`));
+  }
+});
