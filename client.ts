@@ -121,6 +121,7 @@ export class ServerClosedError extends Error {}
  * ```ts
  * import { echoClient, openClientfd } from "@netp/rio/client";
  * import { echo, openListenfd } from "@netp/rio/server";
+ * import { assertEquals } from "@std/assert";
  *
  * using listenfd = openListenfd(0, { host: "127.0.0.1" });
  * const served = listenfd.accept().then(async (connfd) => {
@@ -130,8 +131,15 @@ export class ServerClosedError extends Error {}
  *
  * using file = await Deno.open("LICENSE");
  * using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
- * await echoClient(clientfd, file, Deno.stdout);
+ * let back = "";
+ * await echoClient(clientfd, file, {
+ *   write: (p) => {
+ *     back += new TextDecoder().decode(p);
+ *     return Promise.resolve(p.length);
+ *   },
+ * });
  * await served;
+ * assertEquals(back, await Deno.readTextFile("LICENSE"));
  * ```
  */
 export async function echoClient(
