@@ -169,18 +169,19 @@ export async function echoClient(
     watch();
     return await rioWriten(clientfd, bytes).then(() => true, () => false);
   };
-  /** Writes out the next line that comes back; false if the connection has ended. */
+  /** Writes out the lines that come back next; false if the connection has ended. */
   const receive = async () => {
     reading = true;
     watch();
     const signal = timeout === undefined ? undefined : late.signal;
-    const line = await rio.readline({ signal }).catch(() => null);
+    const alive = await rio.ready({ signal }).catch(() => false);
     reading = false;
     clearTimeout(timer);
     timer = undefined;
-    if (line === null) return false;
-    count.received += line.length;
-    await rioWriten(output, line);
+    if (!alive) return false;
+    const lines = rio.takeLines([]);
+    count.received += lines.length;
+    await rioWriten(output, lines);
     return true;
   };
 

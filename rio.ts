@@ -16,8 +16,10 @@ export const RIO_BUFSIZE = 8192;
 /** Bytes of the longest text line, its NUL included: `MAXLINE` of csapp.h. */
 export const MAXLINE = 8192;
 
-const NEWLINE = 0x0a;
+const NEWLINES = 0x0a0a0a0a;
 const GROWN_BUFSIZE = 65536;
+/** Bytes of a line that is copied rather than viewed. */
+const SHORT = 128;
 /** Reads of 0 bytes in a row that are taken for a hang, as Go's bufio does. */
 const MAX_EMPTY_READS = 100;
 
@@ -164,13 +166,22 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #reader: Reader;
   /** Bytes that the buffer may grow to. */
   readonly #max: number;
+  /** Bytes of the longest piece of a line, unless `maxlen` is given. */
+  readonly #piece: number;
   #buf: Uint8Array<ArrayBuffer>;
+  /** The same bytes, four by four. */
+  #words: Int32Array;
   /** The bytes not yet taken by the user lie in `#buf` from `#pos` to `#end`. */
   #pos = 0;
   #end = 0;
+  /** So many of them, from the first on, are known not to be newlines. */
+  #seen = 0;
+  /** EOF came behind them. */
+  #last = false;
   /** A read that was given up, or may be: its bytes go to `#buf` from `#end` on. */
   #flight: Flight | undefined;
   #busy = false;
+  #short: ShortLines | undefined;
 
   /**
    * Makes an empty buffer: `rio_readinitb` of csapp.c.
@@ -187,7 +198,9 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     }
     this.#reader = reader;
     this.#max = bufsize ?? GROWN_BUFSIZE;
-    this.#buf = new Uint8Array(bufsize ?? RIO_BUFSIZE);
+    this.#piece = Math.min(MAXLINE - 1, this.#max);
+    this.#buf = allocate(bufsize ?? RIO_BUFSIZE);
+    this.#words = new Int32Array(this.#buf.buffer);
   }
 
   /**
@@ -262,8 +275,8 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Reads one line, its newline kept, as a view into the buffer, which is valid
-   * until the next call on this `Rio`: `ReadSlice` of Go's bufio.
+   * Reads one line, its newline kept, as a view that is valid until the next call on
+   * this `Rio`: `ReadSlice` of Go's bufio.
    *
    * It ends in `\n` if and only if the line was complete, as for
    * {@linkcode Rio.readlineb}; no NUL is stored.
@@ -284,24 +297,109 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
    * assertEquals(new TextDecoder().decode(line!), "MIT License\n");
    * ```
    */
-  async readline(
+  readline(
     options?: ReadlineOptions,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    const { maxlen = Math.min(MAXLINE, this.#max + 1), signal } = options ?? {};
-    checkRange("read a line", "maxlen", maxlen, 2, this.#max + 1);
-    this.#begin(signal);
-    try {
-      for (let seen = 0;;) {
-        const line = this.#take(maxlen - 1, seen);
-        if (line !== undefined) return line;
-        seen = this.#end - this.#pos;
-        if (!(await this.#fill(signal))) {
-          return seen === 0 ? null : this.#take(seen, seen)!;
-        }
+    if (options === undefined && !this.#busy) {
+      const length = this.#next(this.#piece);
+      if (length > SHORT) return Promise.resolve(this.#take(length));
+      if (length > 0) {
+        this.#short ??= new ShortLines();
+        const line = this.#short.copy(this.#words, this.#pos, length);
+        this.#pos += length;
+        this.#seen = 0;
+        return line;
       }
+    }
+    return this.#readline(options);
+  }
+
+  async #readline(
+    options: ReadlineOptions | undefined,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
+    return await this.ready(options)
+      ? this.#take(this.#next(this.#limit(options?.maxlen)))
+      : null;
+  }
+
+  /**
+   * Waits until the next line, or as much of it as `maxlen` lets through, is in the
+   * buffer; {@linkcode Rio.takeLines} then takes it and all that came with it.
+   *
+   * @param options The bound of the line, and a signal to give the wait up with.
+   * @returns Whether there is a line: false means EOF, and that alone.
+   * @throws {RangeError} As {@linkcode Rio.readline} does.
+   * @throws {Error} As {@linkcode Rio.readlineb} does.
+   *
+   * @example
+   * ```ts
+   * import { Rio } from "@netp/rio/rio";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using file = await Deno.open("LICENSE");
+   * const rio = new Rio(file);
+   * let count = 0;
+   * for (const lengths: number[] = []; await rio.ready();) {
+   *   rio.takeLines(lengths);
+   *   count += lengths.length;
+   * }
+   * assertEquals(count, 21);
+   * ```
+   */
+  async ready(options?: ReadlineOptions): Promise<boolean> {
+    const limit = this.#limit(options?.maxlen);
+    const signal = options?.signal;
+    this.#checkIdle(signal);
+    this.#busy = true;
+    try {
+      while (this.#next(limit) === 0) {
+        if (await this.#fill(signal)) continue;
+        this.#last = this.#pos < this.#end;
+        return this.#last;
+      }
+      return true;
     } finally {
       this.#busy = false;
     }
+  }
+
+  /**
+   * Takes all the lines that are in the buffer, without a promise: so a server
+   * answers a burst of them with one write.
+   *
+   * @param lengths Is set to the count of bytes of each line, its newline included.
+   * @param maxlen As for {@linkcode Rio.readline}, a longer line comes in pieces.
+   * @returns The lines, one behind the other, as a view into the buffer, which is
+   * valid until the next call on this `Rio`. It is empty if no whole line is there,
+   * and never so after {@linkcode Rio.ready} has said true.
+   * @throws {RangeError} As {@linkcode Rio.readline} does.
+   * @throws {Error} If a read is under way.
+   *
+   * @example
+   * ```ts
+   * import { Rio } from "@netp/rio/rio";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using file = await Deno.open("LICENSE");
+   * const rio = new Rio(file);
+   * const lengths: number[] = [];
+   * await rio.ready();
+   * const lines = rio.takeLines(lengths);
+   * assertEquals(new TextDecoder().decode(lines.subarray(0, lengths[0])), "MIT License\n");
+   * ```
+   */
+  takeLines(lengths: number[], maxlen?: number): Uint8Array<ArrayBuffer> {
+    const limit = this.#limit(maxlen);
+    this.#checkIdle(undefined);
+    const start = this.#pos;
+    let count = 0;
+    for (let length; (length = this.#next(limit)) > 0;) {
+      lengths[count++] = length;
+      this.#pos += length;
+      this.#seen = 0;
+    }
+    lengths.length = count;
+    return this.#buf.subarray(start, this.#pos);
   }
 
   /**
@@ -328,20 +426,32 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     }
   }
 
+  /** Bytes of the longest piece of a line that `maxlen` lets through. */
+  #limit(maxlen: number | undefined): number {
+    if (maxlen === undefined) return this.#piece;
+    checkRange("read a line", "maxlen", maxlen, 2, this.#max + 1);
+    return maxlen - 1;
+  }
+
+  /** Takes bytes from the buffer, as a view. */
+  #take(length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(this.#buf.buffer, this.#pos, length);
+    this.#pos += length;
+    this.#seen = 0;
+    return bytes;
+  }
+
   /**
-   * The next line or `limit` bytes of it, if they are in the buffer, where the
-   * first `seen` bytes are known to hold no newline.
+   * Bytes of the next line, or of the next piece of one: of `limit` bytes, or before
+   * EOF. 0 if the buffer doesn't hold it.
    */
-  #take(limit: number, seen: number): Uint8Array<ArrayBuffer> | undefined {
+  #next(limit: number): number {
     const stop = Math.min(this.#end, this.#pos + limit);
-    let to = this.#newline(this.#pos + seen, stop) + 1;
-    if (to === 0) {
-      if (stop < this.#pos + limit) return undefined;
-      to = stop;
-    }
-    const line = this.#buf.subarray(this.#pos, to);
-    this.#pos = to;
-    return line;
+    const newline = this.#newline(this.#pos + this.#seen, stop);
+    if (newline >= 0) return newline + 1 - this.#pos;
+    this.#seen = Math.max(this.#seen, stop - this.#pos);
+    if (this.#last || this.#seen >= limit) return stop - this.#pos;
+    return 0;
   }
 
   /** Moves bytes to usrbuf: `limit` of them, or fewer at EOF or after a newline. */
@@ -351,7 +461,8 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     line: boolean,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    this.#begin(signal);
+    this.#checkIdle(signal);
+    this.#busy = true;
     let done = 0;
     try {
       while (done < limit) {
@@ -364,6 +475,7 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
         );
         usrbuf.set(part, done);
         this.#pos += part.length;
+        this.#seen = 0;
         done += part.length;
         if (newline >= 0) break;
       }
@@ -376,18 +488,29 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     }
   }
 
-  #begin(signal: AbortSignal | undefined): void {
+  #checkIdle(signal: AbortSignal | undefined): void {
     signal?.throwIfAborted();
     if (this.#busy) {
       throw new Error("Cannot read: another read of this Rio is under way");
     }
-    this.#busy = true;
   }
 
   /** The place of the first newline from `start` to `stop`, or -1. */
   #newline(start: number, stop: number): number {
-    const at = this.#buf.indexOf(NEWLINE, start);
-    return at < stop ? at : -1;
+    if (start === stop) return -1;
+    // Four bytes at a time: the lowest bit left is that of the first newline among
+    // them (Hacker's Delight, 6-1). Typed arrays are little-endian wherever Deno runs.
+    const words = this.#words;
+    let word = start >> 2;
+    const before = (1 << ((start & 3) << 3)) - 1; // bytes that don't count
+    for (let x = words[word] ^ NEWLINES | before;; x = words[word] ^ NEWLINES) {
+      const found = (x - 0x01010101) & ~x & 0x80808080;
+      if (found !== 0) {
+        const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
+        return at < stop ? at : -1;
+      }
+      if (++word << 2 >= stop) return -1;
+    }
   }
 
   /** One read into the buffer; false at EOF. */
@@ -412,11 +535,13 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
    * buffer, it doubles.
    */
   #room(): Uint8Array {
+    this.#last = false;
     const old = this.#buf;
     const grow = this.#end === old.length ? 2 : 1;
     const size = Math.min(old.length * grow, this.#max);
     if (size !== old.length) {
-      this.#buf = new Uint8Array(size);
+      this.#buf = allocate(size);
+      this.#words = new Int32Array(this.#buf.buffer);
       this.#buf.set(old.subarray(this.#pos, this.#end));
     } else {
       old.copyWithin(0, this.#pos, this.#end);
@@ -430,13 +555,41 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   #unread(bytes: Uint8Array): void {
     if (bytes.length > this.#pos) {
       const room = this.#buf.subarray(this.#end);
-      const buf = new Uint8Array(bytes.length + room.length);
+      const buf = allocate(bytes.length + room.length);
       this.#flight?.redirect(room, buf.subarray(bytes.length));
       this.#buf = buf;
+      this.#words = new Int32Array(buf.buffer);
       this.#pos = this.#end = bytes.length;
     }
     this.#pos -= bytes.length;
+    this.#seen = 0;
     this.#buf.set(bytes, this.#pos);
+  }
+}
+
+/** Bytes that are whole words underneath. */
+function allocate(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(Math.ceil(length / 4) * 4), 0, length);
+}
+
+/**
+ * The place that short lines are copied to. To make a view and a promise for a line
+ * takes several times as long as to find it; here they are made once for each
+ * length, and each place in a word that a line may begin at.
+ */
+class ShortLines {
+  readonly #words = new Int32Array(SHORT / 4 + 1);
+  readonly #lines: Promise<Uint8Array<ArrayBuffer>>[] = [];
+
+  copy(words: Int32Array, pos: number, length: number) {
+    const last = (pos + length - 1) >> 2;
+    for (let from = pos >> 2, to = 0; from <= last; from++, to++) {
+      this.#words[to] = words[from];
+    }
+    const start = pos & 3;
+    return this.#lines[length << 2 | start] ??= Promise.resolve(
+      new Uint8Array(this.#words.buffer, start, length),
+    );
   }
 }
 

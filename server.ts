@@ -85,19 +85,21 @@ export function openListenfd(
 
 /** What {@linkcode echo} takes. */
 export interface EchoOptions {
-  /** Called with the bytes of each line, or piece of one, before it goes back. */
-  onLine?: (bytes: number) => unknown;
+  /**
+   * Called with the bytes of each line, or piece of one, of a burst, before they go
+   * back. If it returns a promise, they wait for it.
+   */
+  onLines?: (lengths: readonly number[]) => unknown;
 }
 
 /**
  * Reads lines and writes them back until EOF: `echo` of the book's echo server.
- * It doesn't close the descriptor. A line longer than {@linkcode MAXLINE} comes
- * and goes in pieces.
+ * Lines that come together go back together, in one write. It doesn't close the
+ * descriptor. A line of `MAXLINE` bytes or more comes and goes in pieces.
  *
  * @param connfd A connected descriptor, or anything with `read` and `write`.
- * @param options What to call for each line; if it returns a promise, the line
- * goes back when that has resolved.
- * @throws {Error} What reading, writing and `onLine` throw.
+ * @param options What to call for the lines.
+ * @throws {Error} What reading, writing and `onLines` throw.
  *
  * @example
  * ```ts
@@ -122,12 +124,14 @@ export interface EchoOptions {
  */
 export async function echo(
   connfd: Reader & Writer,
-  { onLine }: EchoOptions = {},
+  { onLines }: EchoOptions = {},
 ): Promise<void> {
   const rio = new Rio(connfd);
-  for (let line; (line = await rio.readline()) !== null;) {
-    await onLine?.(line.length);
-    await rioWriten(connfd, line);
+  const lengths: number[] = [];
+  while (await rio.ready()) {
+    const lines = rio.takeLines(lengths);
+    if (onLines !== undefined) await onLines(lengths);
+    await rioWriten(connfd, lines);
   }
 }
 
@@ -369,10 +373,14 @@ async function main(
       const [host, port] = await nameinfo(connfd.remoteAddr, set.has("names"));
       await print(`Connected to (${host}, ${port})\n`);
       await echo(connfd, {
-        onLine(length) {
-          lines++;
-          bytes += length;
-          return print(`server received ${length} bytes\n`);
+        onLines(lengths) {
+          let report = "";
+          for (const length of lengths) {
+            lines++;
+            bytes += length;
+            if (!quiet) report += `server received ${length} bytes\n`;
+          }
+          return print(report);
         },
       });
     } finally {

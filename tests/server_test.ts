@@ -109,7 +109,7 @@ Deno.test("echo writes back what it reads, and says how many bytes", async () =>
   for (const chunk of [1, 7, 100_000]) {
     const connfd = connection(MemoryReader.of(input, chunk));
     const counts: number[] = [];
-    await echo(connfd, { onLine: (n) => counts.push(n) });
+    await echo(connfd, { onLines: (lengths) => counts.push(...lengths) });
     assertEquals(connfd.out, input);
     assertEquals(counts, [4, 4, 1, MAXLINE - 1, 2, 4]);
   }
@@ -118,7 +118,7 @@ Deno.test("echo writes back what it reads, and says how many bytes", async () =>
 Deno.test("echo reports a line before it goes back", async () => {
   const connfd = connection(MemoryReader.of("a\n", 9));
   await echo(connfd, {
-    async onLine() {
+    async onLines() {
       await Promise.resolve();
       assertEquals(connfd.out, "");
     },
@@ -139,7 +139,7 @@ Deno.test("serve with one slot leaves the second client in the queue", async () 
   const log: string[] = [];
   const served = serve(listenfd, async (connfd) => {
     log.push("accepted");
-    await echo(connfd, { onLine: (n) => log.push(`${n} bytes`) });
+    await echo(connfd, { onLines: ([n]) => log.push(`${n} bytes`) });
     log.push("closed");
   }, { signal: stop.signal });
 
