@@ -501,16 +501,17 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     // Four bytes at a time: the lowest bit left is that of the first newline among
     // them (Hacker's Delight, 6-1). Typed arrays are little-endian wherever Deno runs.
     const words = this.#words;
+    const last = (stop - 1) >> 2;
     let word = start >> 2;
     const before = (1 << ((start & 3) << 3)) - 1; // bytes that don't count
-    for (let x = words[word] ^ NEWLINES | before;; x = words[word] ^ NEWLINES) {
-      const found = (x - 0x01010101) & ~x & 0x80808080;
-      if (found !== 0) {
-        const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
-        return at < stop ? at : -1;
-      }
-      if (++word << 2 >= stop) return -1;
+    let x = words[word] ^ NEWLINES | before;
+    let found = (x - 0x01010101) & ~x & 0x80808080;
+    while (found === 0 && word < last) {
+      x = words[++word] ^ NEWLINES;
+      found = (x - 0x01010101) & ~x & 0x80808080;
     }
+    const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
+    return found !== 0 && at < stop ? at : -1;
   }
 
   /** One read into the buffer; false at EOF. */
@@ -562,7 +563,6 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
       this.#pos = this.#end = bytes.length;
     }
     this.#pos -= bytes.length;
-    this.#seen = 0;
     this.#buf.set(bytes, this.#pos);
   }
 }

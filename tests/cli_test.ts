@@ -136,11 +136,14 @@ Deno.test("the version and the packages are the same everywhere", async () => {
     assertEquals(known, true, `${specifier} is not in deno.json`);
     assertEquals(specifier in importMap.imports, true, specifier);
   }
-  for (const name of Object.keys(config.imports)) {
-    const stood = Object.keys(importMap.imports)
-      .some((key) =>
-        key === name || key.startsWith(`${config.imports[name]}/`)
+  for (const [name, specifier] of Object.entries<string>(config.imports)) {
+    const stood = name in importMap.imports ||
+      Object.keys(importMap.imports).some((key) =>
+        key.startsWith(`${specifier}/`)
       );
     assertEquals(stood, true, `nothing stands in for ${name}`);
+    if (specifier.startsWith("npm:")) {
+      assertEquals(importMap.imports[name], specifier);
+    }
   }
 });

@@ -23,11 +23,11 @@ export function noise(length: number): Uint8Array<ArrayBuffer> {
   });
 }
 
-/** A reader of given parts: texts, each in one read if it fits, and errors. */
+/** A reader of given parts: texts, each in one read if it fits, errors, and EOFs. */
 export class MemoryReader implements Reader {
-  #parts: (Uint8Array | Error)[];
+  #parts: (Uint8Array | Error | null)[];
 
-  constructor(parts: (string | Error)[]) {
+  constructor(parts: (string | Error | null)[]) {
     this.#parts = parts.map((p) => typeof p === "string" ? bytes(p) : p);
   }
 
@@ -42,7 +42,7 @@ export class MemoryReader implements Reader {
   async read(p: Uint8Array): Promise<number | null> {
     await Promise.resolve();
     const part = this.#parts.shift();
-    if (part === undefined) return null;
+    if (part === undefined || part === null) return null;
     if (part instanceof Error) throw part;
     const n = Math.min(p.length, part.length);
     p.set(part.subarray(0, n));

@@ -1,0 +1,42 @@
+/** What the benchmarks share: programs to compile, start and run, and the median. */
+
+const BIN = new URL("bin/", import.meta.url).pathname;
+
+/** Compiles a C file of `peers/`, or of the path given, and returns the program. */
+export async function compile(source: string): Promise<string> {
+  await Deno.mkdir(BIN, { recursive: true });
+  const path = new URL(`peers/${source}`, import.meta.url).pathname;
+  const program = BIN + path.split("/").at(-1)!.replace(/\.c$/, "");
+  await run(["gcc", "-O2", "-Wall", "-o", program, path]);
+  return program;
+}
+
+/** Runs a program and returns what it printed. */
+export async function run(
+  [command, ...args]: string[],
+): Promise<string> {
+  const output = await new Deno.Command(command, {
+    args,
+    stderr: "inherit",
+  }).output();
+  if (!output.success) {
+    throw new Error(`${command} ${args.join(" ")} ended with ${output.code}`);
+  }
+  return new TextDecoder().decode(output.stdout).trim();
+}
+
+/** Starts a program that prints its port. */
+export async function start(
+  [command, ...args]: string[],
+): Promise<[Deno.ChildProcess, port: string]> {
+  const process = new Deno.Command(command, { args, stdout: "piped" }).spawn();
+  const reader = process.stdout.getReader();
+  const { value } = await reader.read();
+  await reader.cancel();
+  return [process, new TextDecoder().decode(value).trim()];
+}
+
+/** The one in the middle. */
+export function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
