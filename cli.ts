@@ -146,6 +146,12 @@ export function count(n: number, thing: string): string {
   return `${n} ${thing}${n === 1 ? "" : "s"}`;
 }
 
+/** An error whose message says first what failed. */
+export function label(what: string, error: unknown): unknown {
+  if (error instanceof Error) error.message = `${what}: ${error.message}`;
+  return error;
+}
+
 /** What went wrong, as strerror(3) has it: one line, without Rust's number. */
 export function reason(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
@@ -158,6 +164,7 @@ export function reason(error: unknown): string {
  * at most; a writer waits while a reader stalls.
  */
 export class Stdout implements Writer {
+  readonly #sink: Writer;
   readonly #delay = Deno.stdout.isTerminal() ? 0 : 20;
   #buf = new Uint8Array(65536);
   #spare = new Uint8Array(65536);
@@ -165,6 +172,11 @@ export class Stdout implements Writer {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #writing: Promise<unknown> | undefined;
   #error: unknown;
+
+  /** Buffers what goes to `sink`: standard output, or who hands it on. */
+  constructor(sink: Writer = Deno.stdout) {
+    this.#sink = sink;
+  }
 
   /**
    * Takes bytes to be written; those of one call stay together if they fit the
@@ -195,8 +207,8 @@ export class Stdout implements Writer {
     const bytes = this.#buf.subarray(0, this.#length);
     [this.#buf, this.#spare] = [this.#spare, this.#buf];
     this.#length = 0;
-    this.#writing = rioWriten(Deno.stdout, bytes)
-      .catch((error) => this.#error = error)
+    this.#writing = rioWriten(this.#sink, bytes)
+      .catch((error) => this.#error = label("standard output", error))
       .finally(() => this.#writing = undefined);
     await this.#writing;
     if (this.#error !== undefined) throw this.#error;

@@ -6,6 +6,7 @@
  */
 import {
   type Flags,
+  label,
   onSignal,
   PORT,
   run,
@@ -13,6 +14,7 @@ import {
   type Stdout,
   toInteger,
   toMilliseconds,
+  UsageError,
 } from "./cli.ts";
 import { MAXLINE, type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 
@@ -56,31 +58,126 @@ export interface ConnectOptions {
 export async function openClientfd(
   host: string,
   port: number,
-  { signal, connectTimeout }: ConnectOptions = {},
+  options: ConnectOptions = {},
 ): Promise<Deno.TcpConn> {
   if (!Number.isSafeInteger(port) || port < 1 || port > 65535) {
     throw new RangeError(
       `Cannot connect: port must be an integer from 1 to 65535, current value is ${port}`,
     );
   }
-  const giveUp = new AbortController();
-  const late = new Deno.errors.TimedOut(
-    `no answer within ${(connectTimeout ?? 0) / 1000} s`,
+  return await attempt(
+    `connect to ${host} port ${port}`,
+    options,
+    (signal) => Deno.connect({ hostname: host, port, signal }),
   );
-  const timer = connectTimeout === undefined
-    ? undefined
-    : setTimeout(() => giveUp.abort(late), connectTimeout);
+}
+
+/** What {@linkcode openTlsClientfd} takes. */
+export interface TlsConnectOptions extends ConnectOptions {
+  /** Certificates, in PEM, that are trusted besides the usual ones. */
+  caCerts?: string[];
+}
+
+/**
+ * Opens a connected descriptor that speaks TLS, and shakes hands.
+ *
+ * @param host The name or address that the server's certificate is for.
+ * @param port The port, 1 to 65535.
+ * @param options How to give it up, and whom to trust. `connectTimeout` holds for the
+ * connection and again for the handshake.
+ * @returns The connected descriptor.
+ * @throws {Error} As {@linkcode openClientfd} does, and if the server's certificate is
+ * not trusted.
+ *
+ * @example
+ * ```ts
+ * import { openTlsClientfd } from "@netp/rio/client";
+ * import { openTlsListenfd } from "@netp/rio/server";
+ *
+ * const read = (name: string) => Deno.readTextFile(`tests/tls/${name}.pem`);
+ * const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(read));
+ * const listenfd = openTlsListenfd(0, { host: "127.0.0.1", cert, key });
+ * const accepted = listenfd.accept();
+ *
+ * using clientfd = await openTlsClientfd("127.0.0.1", listenfd.addr.port, {
+ *   caCerts: [ca],
+ * });
+ * (await accepted).close();
+ * listenfd.close();
+ * ```
+ */
+export async function openTlsClientfd(
+  host: string,
+  port: number,
+  { caCerts, ...options }: TlsConnectOptions = {},
+): Promise<Deno.TlsConn> {
+  const clientfd = await openClientfd(host, port, options);
+  const tls = await Deno.startTls(clientfd, { hostname: host, caCerts });
+  return await attempt(
+    `TLS handshake with ${host} port ${port}`,
+    options,
+    async (signal) => {
+      const close = () => tls.close();
+      signal.addEventListener("abort", close);
+      try {
+        await tls.handshake();
+        return tls;
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        tls.close();
+        throw error;
+      } finally {
+        signal.removeEventListener("abort", close);
+      }
+    },
+  );
+}
+
+/**
+ * Opens a connected descriptor on a Unix socket.
+ *
+ * @param path The path of the socket.
+ * @returns The connected descriptor.
+ * @throws {Error} Of the class that `Deno.connect` throws, if it doesn't connect; its
+ * message names the path and the cause.
+ *
+ * @example
+ * ```ts
+ * import { openUnixClientfd } from "@netp/rio/client";
+ * import { openUnixListenfd } from "@netp/rio/server";
+ *
+ * const path = `${await Deno.makeTempDir()}/echo.sock`;
+ * using listenfd = await openUnixListenfd(path);
+ * using clientfd = await openUnixClientfd(path);
+ * ```
+ */
+export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
   try {
-    return await Deno.connect({
-      hostname: host,
-      port,
-      signal: signal ? AbortSignal.any([signal, giveUp.signal]) : giveUp.signal,
-    });
+    return await Deno.connect({ transport: "unix", path });
   } catch (error) {
-    if (error instanceof Error && !signal?.aborted) {
-      error.message = `connect to ${host} port ${port}: ${error.message}`;
-    }
-    throw error;
+    throw label(`connect to ${path}`, error);
+  }
+}
+
+/** Tries what can be given up, and names it if it fails. */
+async function attempt<T>(
+  what: string,
+  { signal, connectTimeout }: ConnectOptions,
+  open: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = connectTimeout === undefined ? undefined : setTimeout(() => {
+    late.abort(
+      new Deno.errors.TimedOut(`no answer within ${connectTimeout / 1000} s`),
+    );
+  }, connectTimeout);
+  try {
+    return await open(
+      signal ? AbortSignal.any([signal, late.signal]) : late.signal,
+    );
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw label(what, error);
   } finally {
     clearTimeout(timer);
   }
@@ -238,13 +335,16 @@ export async function echoClient(
 }
 
 const USAGE =
-  "usage: client.ts [host] [port] [--lockstep] [--connect-timeout=SEC] [--timeout=SEC] [--help] [--version]";
+  "usage: client.ts [host] [port] [--unix=PATH] [--tls] [--cafile=FILE] [--lockstep] [--connect-timeout=SEC] [--timeout=SEC] [--help] [--version]";
 const HELP =
   `The echo client of CS:APP: sends standard input to the server and prints what comes
 back.
 
   host                   the server's name or address (default localhost)
   port                   its port (default ${PORT})
+  --unix=PATH            connect to a Unix socket instead
+  --tls                  speak TLS
+  --cafile=FILE          trust these certificates too (PEM)
   --lockstep             wait for each line to come back before the next goes out, as
                          the C program does; always so from a terminal
   --connect-timeout=SEC  time to connect (default 30)
@@ -267,12 +367,40 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     ? undefined
     : toMilliseconds("--timeout", flags.values.timeout, MIN_TIMEOUT);
 
+  const { unix, cafile } = flags.values;
+  const tls = flags.set.has("tls");
+  if (unix !== undefined && (tls || flags.positionals.length > 0)) {
+    throw new UsageError(
+      `no host, port or --tls goes with --unix=${unix}`,
+    );
+  }
+  if (cafile !== undefined && !tls) {
+    throw new UsageError(`--cafile=${cafile} goes with --tls`);
+  }
+
   onSignal((signal) => {
     const end = () => Deno.exit(signalCode(signal));
     stdout.flush().then(end, end);
   });
-  using clientfd = await openClientfd(host, portNumber, { connectTimeout });
-  await echoClient(clientfd, Deno.stdin, stdout, {
+  const options = { connectTimeout };
+  using clientfd: Deno.Conn<Deno.Addr> = unix !== undefined
+    ? await openUnixClientfd(unix)
+    : tls
+    ? await openTlsClientfd(host, portNumber, {
+      ...options,
+      caCerts: cafile === undefined ? [] : [await Deno.readTextFile(cafile)],
+    })
+    : await openClientfd(host, portNumber, options);
+  const input = {
+    async read(p: Uint8Array) {
+      try {
+        return await Deno.stdin.read(p);
+      } catch (error) {
+        throw label("standard input", error);
+      }
+    },
+  };
+  await echoClient(clientfd, input, stdout, {
     lockstep: flags.set.has("lockstep") || Deno.stdin.isTerminal(),
     timeout,
   });
@@ -283,8 +411,8 @@ if (import.meta.main) {
   await run("client", {
     usage: USAGE,
     help: HELP,
-    string: ["connect-timeout", "timeout"],
-    boolean: ["lockstep"],
+    string: ["unix", "cafile", "connect-timeout", "timeout"],
+    boolean: ["tls", "lockstep"],
     positionals: 2,
   }, main);
 }

@@ -422,7 +422,7 @@ Deno.test("the grace ends", async () => {
   await using program = client("127.0.0.1", server.port);
   await program.write("hi\n");
   await program.stdout.until(/^hi\n$/);
-  assertEquals(await server.stop("SIGINT"), 0);
+  assertEquals(await server.stop("SIGINT"), 1, "a connection was cut");
   assertMatch(
     server.stderr.text,
     /SIGINT: 1 connection left, 0.1 s of grace\n.* 1 line, .* s, 1 connection cut\n$/,
@@ -504,7 +504,9 @@ Deno.test("the programs run from a URL with an empty cache, no registry asked", 
       "/cli.ts",
       "/client.ts",
       "/rio.ts",
+      "/serve.ts",
       "/server.ts",
+      "/workers.ts",
     ]);
 
     const parserless = await runProgram(script("client.ts", "--help"));
