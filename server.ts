@@ -713,7 +713,8 @@ async function main(
 }
 
 if (import.meta.main) {
-  await run("server", {
+  // Not awaited: workers.ts, which main may load, waits for this module.
+  run("server", {
     usage: USAGE,
     help: HELP,
     string: [

@@ -1,6 +1,6 @@
 /** What several test files need: bytes, readers in memory, and real programs. */
-import { assert } from "@std/assert";
-import type { Reader } from "@netp/rio/rio";
+import { assert, assertEquals } from "@std/assert";
+import { type Reader, Rio, rioWriten } from "@netp/rio/rio";
 
 /** The bytes of a text, a byte a character. */
 export function bytes(text: string): Uint8Array<ArrayBuffer> {
@@ -124,12 +124,15 @@ export class Program implements AsyncDisposable {
 
   /** One of this project's programs: server.ts or client.ts. */
   static script(name: string, ...args: (string | number)[]): Program {
+    const given = args.map(String);
+    const files = /--(unix|cert|cafile|workers)/.test(given.join(" "));
     return new Program(Deno.execPath(), [
       "run",
       "--quiet",
       "--allow-net",
+      ...files ? ["--allow-read", "--allow-write", "--unstable-net"] : [],
       name,
-      ...args.map(String),
+      ...given,
     ]);
   }
 
@@ -175,6 +178,38 @@ export async function startServer(
   const server = Program.script("server.ts", 0, ...flags);
   const [, port] = await server.stderr.until(/^listening on .*:(\d+) \(/m);
   return Object.assign(server, { port: Number(port) });
+}
+
+/** A connection to a server of this machine, and a reader of what it sends. */
+export async function connect(port: number): Promise<Client> {
+  return new Client(await Deno.connect({ hostname: "127.0.0.1", port }));
+}
+
+/** A client that sends lines and awaits their echo. */
+export class Client implements Disposable {
+  readonly #rio: Rio;
+
+  constructor(readonly fd: Deno.Conn<Deno.Addr>) {
+    this.#rio = new Rio(fd);
+  }
+
+  /** Sends a line, and holds that it comes back. */
+  async ask(line = "hello\n"): Promise<void> {
+    await rioWriten(this.fd, bytes(line));
+    const buf = new Uint8Array(line.length);
+    const n = await this.#rio.readnb(buf);
+    assertEquals(text(buf.subarray(0, n)), line);
+  }
+
+  /** Holds that the server has closed the connection. */
+  async askEnd(): Promise<void> {
+    const end = await this.#rio.readline().catch(() => null);
+    assertEquals(end, null);
+  }
+
+  [Symbol.dispose]() {
+    this.fd[Symbol.dispose]();
+  }
 }
 
 /** What one program makes of some input. */
