@@ -18,6 +18,9 @@ export const PORT = 15213;
 const PARSE_ARGS = "jsr:@std/cli@^1.0.25/parse-args";
 const MINIMIST = "npm:minimist@^1.2.8";
 
+/** Bytes of standard output that are written at once. */
+const BLOCK = 65536;
+
 /** A command line that can't be meant: the usage line and exit code 2. */
 export class UsageError extends Error {}
 
@@ -159,15 +162,16 @@ export function reason(error: unknown): string {
 }
 
 /**
- * Standard output, buffered as C's stdio: by the line on a terminal, by the
- * block otherwise, and then for a fiftieth of a second at most. It holds 128 KiB
- * at most; a writer waits while a reader stalls.
+ * Standard output, buffered as C's stdio: by the line on a terminal, by the block
+ * otherwise, and then for a fiftieth of a second at most. It holds 128 KiB at most; a
+ * writer waits while a reader stalls.
  */
 export class Stdout implements Writer {
   readonly #sink: Writer;
   readonly #delay = Deno.stdout.isTerminal() ? 0 : 20;
-  #buf = new Uint8Array(65536);
-  #spare = new Uint8Array(65536);
+  readonly #encoder = new TextEncoder();
+  #buf = new Uint8Array(BLOCK);
+  #spare = new Uint8Array(BLOCK);
   #length = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #writing: Promise<unknown> | undefined;
@@ -179,22 +183,48 @@ export class Stdout implements Writer {
   }
 
   /**
-   * Takes bytes to be written; those of one call stay together if they fit the
-   * buffer.
+   * Takes bytes to be written.
    *
-   * @returns How many were taken: all of them, or a buffer full.
+   * @returns How many were taken: all of them, or a block full.
    * @throws What writing the bytes of an earlier call threw.
    */
   async write(p: Uint8Array): Promise<number> {
-    const bytes = p.subarray(0, this.#buf.length);
-    while (this.#length + bytes.length > this.#buf.length) await this.flush();
+    const bytes = p.subarray(0, BLOCK);
+    while (this.#length + bytes.length > BLOCK) await this.flush();
     if (this.#error !== undefined) throw this.#error;
     this.#buf.set(bytes, this.#length);
-    this.#length += bytes.length;
-    if (this.#delay === 0) await this.flush();
-    else {this.#timer ??= setTimeout(() =>
-        this.flush().catch(() => {}), this.#delay);}
+    await this.#took(bytes.length);
     return bytes.length;
+  }
+
+  /**
+   * Takes text to be written. If it is ASCII, it stays together.
+   *
+   * @param text 65536 characters at most.
+   * @returns A promise if there is no room; it resolves when the text was taken.
+   * @throws What writing the text of an earlier call threw.
+   */
+  print(text: string): Promise<void> | undefined {
+    if (this.#length + text.length > BLOCK) return this.#printLater(text);
+    if (this.#error !== undefined) throw this.#error;
+    const room = this.#buf.subarray(this.#length);
+    const { read, written } = this.#encoder.encodeInto(text, room);
+    const taken = this.#took(written);
+    return read < text.length ? this.#printLater(text.slice(read)) : taken;
+  }
+
+  async #printLater(text: string): Promise<void> {
+    while (this.#length + text.length > BLOCK) await this.flush();
+    await this.print(text);
+  }
+
+  #took(length: number): Promise<void> | undefined {
+    this.#length += length;
+    if (this.#delay === 0) return this.flush();
+    this.#timer ??= setTimeout(
+      () => this.flush().catch(() => {}), // it is thrown to the next call
+      this.#delay,
+    );
   }
 
   /** Writes all that was taken; throws what that throws, now and ever after. */

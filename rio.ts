@@ -79,10 +79,12 @@ export async function rioReadn(
 ): Promise<number> {
   checkRange("read bytes", "n", n, 0, usrbuf.length);
   let done = 0;
-  while (done < n) {
-    const count = await readSome(reader, usrbuf.subarray(done, n));
+  for (let empty = 0; done < n;) {
+    const count = await reader.read(usrbuf.subarray(done, n));
     if (count === null) break;
+    checkTransfer("read", count, n - done);
     done += count;
+    empty = count === 0 ? checkProgress(empty + 1) : 0;
   }
   return done;
 }
@@ -181,6 +183,8 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   /** A read that was given up, or may be: its bytes go to `#buf` from `#end` on. */
   #flight: Flight | undefined;
   #busy = false;
+  /** Reads of 0 bytes in a row. */
+  #empty = 0;
   #short: ShortLines | undefined;
 
   /**
@@ -353,7 +357,7 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     this.#busy = true;
     try {
       while (this.#next(limit) === 0) {
-        if (await this.#fill(signal)) continue;
+        if (this.#filled(await this.#read(signal))) continue;
         this.#last = this.#pos < this.#end;
         return this.#last;
       }
@@ -466,7 +470,12 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     let done = 0;
     try {
       while (done < limit) {
-        if (this.#pos === this.#end && !(await this.#fill(signal))) break;
+        if (
+          this.#pos === this.#end && !this.#filled(await this.#read(signal))
+        ) {
+          break;
+        }
+        if (this.#pos === this.#end) continue;
         const stop = Math.min(this.#end, this.#pos + limit - done);
         const newline = line ? this.#newline(this.#pos, stop) : -1;
         const part = this.#buf.subarray(
@@ -514,20 +523,28 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     return found !== 0 && at < stop ? at : -1;
   }
 
-  /** One read into the buffer; false at EOF. */
-  async #fill(signal: AbortSignal | undefined): Promise<boolean> {
-    let count;
-    if (signal === undefined && this.#flight === undefined) {
-      count = await readSome(this.#reader, this.#room());
-    } else {
-      this.#flight ??= new Flight(readSome(this.#reader, this.#room()));
-      await this.#flight.landing(signal);
-      const { read } = this.#flight;
-      this.#flight = undefined;
-      count = await read;
-    }
+  /** One read into the buffer: its count, or null at EOF. */
+  #read(signal: AbortSignal | undefined): Promise<number | null> {
+    return signal === undefined && this.#flight === undefined
+      ? this.#reader.read(this.#room())
+      : this.#land(signal);
+  }
+
+  /** One read that may be given up, and taken up again. */
+  async #land(signal: AbortSignal | undefined): Promise<number | null> {
+    this.#flight ??= new Flight(this.#reader.read(this.#room()));
+    await this.#flight.landing(signal);
+    const { read } = this.#flight;
+    this.#flight = undefined;
+    return await read;
+  }
+
+  /** Takes note of a read; false at EOF. */
+  #filled(count: number | null): boolean {
     if (count === null) return false;
+    checkTransfer("read", count, this.#buf.length - this.#end);
     this.#end += count;
+    this.#empty = count === 0 ? checkProgress(this.#empty + 1) : 0;
     return true;
   }
 
@@ -634,17 +651,9 @@ class Flight {
   }
 }
 
-/** One read of at least 1 byte, or null at EOF. */
-async function readSome(
-  reader: Reader,
-  room: Uint8Array,
-): Promise<number | null> {
-  for (let empty = 0; empty < MAX_EMPTY_READS; empty++) {
-    const count = await reader.read(room);
-    if (count === null) return null;
-    checkTransfer("read", count, room.length);
-    if (count > 0) return count;
-  }
+/** Throws if so many reads of 0 bytes in a row are too many, or else returns it. */
+function checkProgress(empty: number): number {
+  if (empty < MAX_EMPTY_READS) return empty;
   throw new Error(
     `Cannot read: the reader returned 0 bytes ${MAX_EMPTY_READS} times in a row`,
   );

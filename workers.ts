@@ -6,12 +6,12 @@
  * @module
  */
 import { label, reason, Stdout } from "./cli.ts";
-import { rioWriten, type Writer } from "./rio.ts";
 import {
   EchoServer,
   type EchoServerOptions,
   type ListenOptions,
   openListenfd,
+  type Printer,
   type Stats,
 } from "./server.ts";
 
@@ -31,7 +31,7 @@ type Order =
 type Report =
   | { type: "listening" }
   | { type: "failed"; message: string }
-  | { type: "print"; bytes: Uint8Array<ArrayBuffer> }
+  | { type: "print"; text: string }
   | { type: "log"; line: string }
   | { type: "stats"; stats: Stats }
   | { type: "ended" };
@@ -64,7 +64,7 @@ export async function startWorkers(
   port: number,
   listenOptions: ListenOptions,
   options: EchoServerOptions,
-  stdout: Writer,
+  stdout: Printer,
 ): Promise<Workers> {
   if (Deno.build.os !== "linux" || !("listenDatagram" in Deno)) {
     throw new Error(
@@ -100,7 +100,7 @@ class EchoWorker {
   readonly ended = Promise.withResolvers<void>();
   #stats = Promise.withResolvers<Stats>();
 
-  constructor(stdout: Writer) {
+  constructor(stdout: Printer) {
     this.#worker.onmessage = async ({ data }: MessageEvent<Report>) => {
       if (data.type === "listening") this.#listening.resolve();
       else if (data.type === "failed") {
@@ -111,7 +111,7 @@ class EchoWorker {
         this.#stats.resolve(data.stats);
         this.#stats = Promise.withResolvers();
       } else {
-        await rioWriten(stdout, data.bytes);
+        await stdout.print(data.text);
         this.order({ type: "printed" });
       }
     };
@@ -144,16 +144,15 @@ const THREAD = "rio echo server";
 /** What runs in a thread. */
 function thread(): void {
   const port = globalThis as unknown as {
-    postMessage(report: Report, transfer?: Transferable[]): void;
+    postMessage(report: Report): void;
     onmessage: (event: MessageEvent<Order>) => void;
   };
   let printed = Promise.withResolvers<void>();
   // A block at a time is on its way to the main thread, so that memory is bounded.
   const stdout = new Stdout({
     async write(p) {
-      const bytes = p.slice();
       printed = Promise.withResolvers();
-      port.postMessage({ type: "print", bytes }, [bytes.buffer]);
+      port.postMessage({ type: "print", text: new TextDecoder().decode(p) });
       await printed.promise;
       return p.length;
     },

@@ -40,3 +40,35 @@ export async function start(
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
+
+/** A port that was free a moment ago. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** Starts a server whose output goes to a file, and waits until it accepts. */
+export async function serverOn(
+  port: string,
+  [command, ...args]: string[],
+): Promise<AsyncDisposable> {
+  const quoted = [command, ...args].map((arg) => `'${arg}'`).join(" ");
+  const process = new Deno.Command("sh", {
+    args: ["-c", `exec ${quoted} > '${BIN}stdout' 2> '${BIN}stderr'`],
+  }).spawn();
+  for (;;) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port: Number(port) }))
+        .close();
+      break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      process.kill("SIGKILL");
+      await process.status;
+    },
+  };
+}

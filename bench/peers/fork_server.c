@@ -1,0 +1,128 @@
+/*
+ * The book's process-per-connection echo server, with its byte-by-byte RIO: prints
+ * who connects and how many bytes each line has. Usage: fork_server PORT.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BUFSIZE 8192
+#define MAXLINE 8192
+
+typedef struct {
+    int fd;
+    int left;
+    char *next;
+    char buf[BUFSIZE];
+} reader_t;
+
+static ssize_t buffered_read(reader_t *r, char *to, size_t n)
+{
+    while (r->left <= 0) {
+        r->left = read(r->fd, r->buf, sizeof r->buf);
+        if (r->left < 0 && errno != EINTR)
+            return -1;
+        if (r->left == 0)
+            return 0;
+        r->next = r->buf;
+    }
+    size_t count = (size_t)r->left < n ? (size_t)r->left : n;
+    memcpy(to, r->next, count);
+    r->next += count;
+    r->left -= count;
+    return count;
+}
+
+static ssize_t read_line(reader_t *r, char *to, size_t maxlen)
+{
+    size_t n;
+    for (n = 1; n < maxlen; n++) {
+        char c;
+        ssize_t rc = buffered_read(r, &c, 1);
+        if (rc < 0)
+            return -1;
+        if (rc == 0) {
+            if (n == 1)
+                return 0;
+            break;
+        }
+        *to++ = c;
+        if (c == '\n') {
+            n++;
+            break;
+        }
+    }
+    *to = 0;
+    return n - 1;
+}
+
+static int write_all(int fd, const char *from, size_t n)
+{
+    while (n > 0) {
+        ssize_t count = write(fd, from, n);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return -1;
+        from += count;
+        n -= count;
+    }
+    return 0;
+}
+
+static void echo(int connfd)
+{
+    static reader_t r;
+    static char line[MAXLINE];
+    r.fd = connfd;
+    for (ssize_t n; (n = read_line(&r, line, MAXLINE)) > 0;) {
+        printf("server received %d bytes\n", (int)n);
+        if (write_all(connfd, line, n))
+            break;
+    }
+}
+
+static void reap(int signal)
+{
+    (void)signal;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: fork_server PORT\n");
+        return 2;
+    }
+    signal(SIGCHLD, reap);
+    signal(SIGPIPE, SIG_IGN);
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons(atoi(argv[1])),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int one = 1, listenfd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(listenfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listenfd, (struct sockaddr *)&addr, sizeof addr) || listen(listenfd, 1024)) {
+        perror("listen");
+        return 1;
+    }
+    for (;;) {
+        int connfd = accept(listenfd, NULL, NULL);
+        if (connfd < 0)
+            continue;
+        setsockopt(connfd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (fork() == 0) {
+            close(listenfd);
+            echo(connfd);
+            exit(0);
+        }
+        close(connfd);
+    }
+}

@@ -1,0 +1,24 @@
+/**
+ * The plain loop: read what there is and write it back, with no lines, no bounds and
+ * no turns. Usage: plain_echo.ts PORT.
+ */
+const listener = Deno.listen({
+  hostname: "127.0.0.1",
+  port: Number(Deno.args[0]),
+});
+
+async function echo(conn: Deno.Conn): Promise<void> {
+  const buf = new Uint8Array(16_384);
+  try {
+    for (let n; (n = await conn.read(buf)) !== null;) {
+      for (let done = 0; done < n;) {
+        done += await conn.write(buf.subarray(done, n));
+      }
+    }
+  } catch {
+    // The client has gone.
+  }
+  conn.close();
+}
+
+for (;;) echo(await listener.accept());
