@@ -169,7 +169,6 @@ export function reason(error: unknown): string {
 export class Stdout implements Writer {
   readonly #sink: Writer;
   readonly #delay = Deno.stdout.isTerminal() ? 0 : 20;
-  readonly #encoder = new TextEncoder();
   #buf = new Uint8Array(BLOCK);
   #spare = new Uint8Array(BLOCK);
   #length = 0;
@@ -182,49 +181,35 @@ export class Stdout implements Writer {
     this.#sink = sink;
   }
 
-  /**
-   * Takes bytes to be written.
-   *
-   * @returns How many were taken: all of them, or a block full.
-   * @throws What writing the bytes of an earlier call threw.
-   */
+  /** As {@linkcode Stdout.print}, for up to a block of `p`. */
   async write(p: Uint8Array): Promise<number> {
     const bytes = p.subarray(0, BLOCK);
-    while (this.#length + bytes.length > BLOCK) await this.flush();
-    if (this.#error !== undefined) throw this.#error;
-    this.#buf.set(bytes, this.#length);
-    await this.#took(bytes.length);
+    await this.print(bytes);
     return bytes.length;
   }
 
   /**
-   * Takes text to be written. If it is ASCII, it stays together.
+   * Takes bytes to be written, which stay together.
    *
-   * @param text 65536 characters at most.
-   * @returns A promise if there is no room; it resolves when the text was taken.
-   * @throws What writing the text of an earlier call threw.
+   * @param p 65536 bytes at most.
+   * @returns A promise if there is no room; it resolves when the bytes were taken.
+   * @throws What writing the bytes of an earlier call threw.
    */
-  print(text: string): Promise<void> | undefined {
-    if (this.#length + text.length > BLOCK) return this.#printLater(text);
+  print(p: Uint8Array): Promise<void> | undefined {
+    if (this.#length + p.length > BLOCK) return this.#printLater(p);
     if (this.#error !== undefined) throw this.#error;
-    const room = this.#buf.subarray(this.#length);
-    const { read, written } = this.#encoder.encodeInto(text, room);
-    const taken = this.#took(written);
-    return read < text.length ? this.#printLater(text.slice(read)) : taken;
-  }
-
-  async #printLater(text: string): Promise<void> {
-    while (this.#length + text.length > BLOCK) await this.flush();
-    await this.print(text);
-  }
-
-  #took(length: number): Promise<void> | undefined {
-    this.#length += length;
+    this.#buf.set(p, this.#length);
+    this.#length += p.length;
     if (this.#delay === 0) return this.flush();
     this.#timer ??= setTimeout(
       () => this.flush().catch(() => {}), // it is thrown to the next call
       this.#delay,
     );
+  }
+
+  async #printLater(p: Uint8Array): Promise<void> {
+    while (this.#length + p.length > BLOCK) await this.flush();
+    await this.print(p);
   }
 
   /** Writes all that was taken; throws what that throws, now and ever after. */

@@ -435,8 +435,8 @@ export interface EchoServerOptions {
   quiet: boolean;
 }
 
-/** Bytes of a report that is printed at once. */
-const REPORT = 32_768;
+const encoder = new TextEncoder();
+const encode = (text: string) => encoder.encode(text);
 /** Faults that are told a second; those of a flood are counted. */
 const FAULTS = 10;
 
@@ -449,7 +449,7 @@ export class EchoServer {
   readonly #stdout: Printer;
   readonly #log: (line: string) => void;
   /** What is printed of a line, by its length. */
-  readonly #reports: string[] = [];
+  readonly #reports: Uint8Array[] = [];
   readonly #stop = new AbortController();
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
@@ -486,7 +486,9 @@ export class EchoServer {
     await serve(listenfd, async (connfd) => {
       if (!quiet) {
         const [host, port] = await nameinfo(connfd.conn, options.names);
-        await this.#stdout.print(`Connected to (${host}, ${port})\n`);
+        await this.#stdout.print(
+          encode(`Connected to (${host}, ${port})\n`),
+        );
       }
       await echo(connfd, {
         stats: this.#echoStats,
@@ -501,25 +503,19 @@ export class EchoServer {
     this.#endFaults();
   }
 
-  #report(lengths: readonly number[]): Promise<void> | undefined {
-    let report = "";
-    for (let i = 0; i < lengths.length; i++) {
+  #report(
+    lengths: readonly number[],
+    from = 0,
+  ): Promise<void> | undefined {
+    for (let i = from; i < lengths.length; i++) {
       const length = lengths[i];
-      report += this.#reports[length] ??= `server received ${length} bytes\n`;
-      if (report.length > REPORT) {
-        return this.#reportRest(report, lengths, i + 1);
+      const wait = this.#stdout.print(
+        this.#reports[length] ??= encode(`server received ${length} bytes\n`),
+      );
+      if (wait !== undefined) {
+        return wait.then(() => this.#report(lengths, i + 1));
       }
     }
-    return this.#stdout.print(report);
-  }
-
-  async #reportRest(
-    report: string,
-    lengths: readonly number[],
-    from: number,
-  ): Promise<void> {
-    await this.#stdout.print(report);
-    await this.#report(lengths.slice(from));
   }
 
   /** Tells of a fault, in one line; in a flood of them, how many there were. */
@@ -579,10 +575,10 @@ function fallible(stdout: Stdout): Printer {
     failed = true;
   };
   return {
-    print(text) {
+    print(p) {
       if (failed) return;
       try {
-        return stdout.print(text)?.catch(fail);
+        return stdout.print(p)?.catch(fail);
       } catch (error) {
         fail(error);
       }

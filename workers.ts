@@ -31,7 +31,7 @@ type Order =
 type Report =
   | { type: "listening" }
   | { type: "failed"; message: string }
-  | { type: "print"; text: string }
+  | { type: "print"; bytes: Uint8Array<ArrayBuffer> }
   | { type: "log"; line: string }
   | { type: "stats"; stats: Stats }
   | { type: "ended" };
@@ -111,7 +111,7 @@ class EchoWorker {
         this.#stats.resolve(data.stats);
         this.#stats = Promise.withResolvers();
       } else {
-        await stdout.print(data.text);
+        await stdout.print(data.bytes);
         this.order({ type: "printed" });
       }
     };
@@ -152,7 +152,7 @@ function thread(): void {
   const stdout = new Stdout({
     async write(p) {
       printed = Promise.withResolvers();
-      port.postMessage({ type: "print", text: new TextDecoder().decode(p) });
+      port.postMessage({ type: "print", bytes: p.slice() });
       await printed.promise;
       return p.length;
     },
