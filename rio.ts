@@ -402,7 +402,7 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
       this.#pos += length;
       this.#seen = 0;
     }
-    lengths.length = count;
+    if (lengths.length !== count) lengths.length = count;
     return this.#buf.subarray(start, this.#pos);
   }
 
@@ -562,11 +562,11 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
       this.#words = new Int32Array(this.#buf.buffer);
       this.#buf.set(old.subarray(this.#pos, this.#end));
     } else {
-      old.copyWithin(0, this.#pos, this.#end);
+      if (this.#pos < this.#end) old.copyWithin(0, this.#pos, this.#end);
     }
     this.#end -= this.#pos;
     this.#pos = 0;
-    return this.#buf.subarray(this.#end);
+    return this.#end === 0 ? this.#buf : this.#buf.subarray(this.#end);
   }
 
   /** Puts bytes that were moved to the user back, all others being moved too. */
