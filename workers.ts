@@ -9,11 +9,10 @@ import { label, reason, Stdout } from "./cli.ts";
 import {
   EchoServer,
   type EchoServerOptions,
-  type ListenOptions,
-  openListenfd,
   type Printer,
   type Stats,
-} from "./server.ts";
+} from "./echo.ts";
+import { type ListenOptions, openListenfd } from "./listen.ts";
 
 /** What the main thread says. */
 type Order =

@@ -5,7 +5,6 @@
  * Linux and python3.
  */
 import { Rio, rioWriten } from "../rio.ts";
-import { start } from "./run.ts";
 
 const MINUTES = Number(Deno.args[0] ?? 10);
 const ROWS = 10;
@@ -131,7 +130,6 @@ async function trickle(): Promise<void> {
 
 const RST = `
 import socket, struct, sys, time
-print("ready", flush=True)
 n = 0
 while True:
     s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
@@ -142,7 +140,9 @@ while True:
     n += 1
     time.sleep(0.01)
 `;
-const [python] = await start(["python3", "-c", RST, `${port}`]);
+const python = new Deno.Command("python3", {
+  args: ["-c", RST, `${port}`],
+}).spawn();
 
 /** Memory and descriptors of the server, and what its counters say. */
 async function sample(): Promise<string[]> {

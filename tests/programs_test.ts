@@ -503,6 +503,8 @@ Deno.test("the programs run from a URL with an empty cache, no registry asked", 
     assertEquals([...new Set(asked)].sort(), [
       "/cli.ts",
       "/client.ts",
+      "/echo.ts",
+      "/listen.ts",
       "/rio.ts",
       "/serve.ts",
       "/server.ts",
