@@ -82,7 +82,7 @@ export class Connfd implements Reader, Writer {
   /** @internal Sweeps since the connection was accepted. */
   age = 0;
   /** @internal What ended the connection, if the server did. */
-  cause: keyof ServeStats["closed"] | undefined;
+  cause: "idle" | "expired" | "cut" | undefined;
   readonly #turns: Turns;
 
   /** Wraps a connection; `serve` does it. */
@@ -223,7 +223,7 @@ export async function serve<C extends Deno.Conn<Deno.Addr>>(
     change.resolve();
     change = Promise.withResolvers<void>();
   };
-  const end = (connfd: Connfd, cause: keyof ServeStats["closed"]) => {
+  const end = (connfd: Connfd, cause: Connfd["cause"]) => {
     connfd.cause ??= cause;
     connfd.close();
   };
@@ -238,7 +238,11 @@ export async function serve<C extends Deno.Conn<Deno.Addr>>(
 
   let graceTimer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
-    listenfd.close();
+    try {
+      listenfd.close();
+    } catch {
+      // Its owner has closed it.
+    }
     wake();
     if (grace === undefined) return;
     graceTimer = setTimeout(() => {
@@ -250,28 +254,28 @@ export async function serve<C extends Deno.Conn<Deno.Addr>>(
 
   const serveOne = async (connfd: Connfd) => {
     let cause: keyof ServeStats["closed"] = "done";
+    let error: unknown;
     try {
+      if (isTcp(connfd.conn)) connfd.conn.setKeepAlive(true);
       await handler(connfd);
-    } catch (error) {
-      cause = connfd.cause ?? (isReset(error) ? "reset" : "failed");
-      if (cause === "idle") {
-        onError(
-          new Deno.errors.TimedOut(`idle for ${idleTimeout / 1000} s`),
-          connfd,
-        );
-      } else if (cause === "expired") {
-        onError(
-          new Deno.errors.TimedOut(`connected for ${maxTime / 1000} s`),
-          connfd,
-        );
-      } else if (cause !== "cut") onError(error, connfd);
-    } finally {
-      connfd.close();
-      active.delete(connfd);
-      stats.closed[cause]++;
-      stats.active = turns.readers = active.size;
-      wake();
+    } catch (thrown) {
+      cause = isReset(thrown) ? "reset" : "failed";
+      error = thrown;
     }
+    if (connfd.cause !== undefined) {
+      cause = connfd.cause;
+      error = {
+        idle: new Deno.errors.TimedOut(`idle for ${idleTimeout / 1000} s`),
+        expired: new Deno.errors.TimedOut(`connected for ${maxTime / 1000} s`),
+        cut: undefined,
+      }[cause];
+    }
+    connfd.close();
+    active.delete(connfd);
+    stats.closed[cause]++;
+    stats.active = turns.readers = active.size;
+    wake();
+    if (error !== undefined) onError(error, connfd);
   };
 
   let lastError: string | undefined;
@@ -282,7 +286,6 @@ export async function serve<C extends Deno.Conn<Deno.Addr>>(
     }
     try {
       const conn = await listenfd.accept();
-      if (isTcp(conn)) conn.setKeepAlive(true);
       lastError = undefined;
       stats.accepted++;
       const connfd = new Connfd(conn, turns);

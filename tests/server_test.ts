@@ -6,7 +6,7 @@ import {
   LISTENQ,
   openListenfd,
   serve,
-  type ServeStats,
+  ServeStats,
 } from "@netp/rio/server";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
@@ -268,6 +268,48 @@ Deno.test("serve drains, and cuts when the grace has run out", async () => {
   assertEquals(await kind.read(buf), null);
   assertEquals(await ended(served), [2, 1]);
   assertEquals(await stubborn.read(buf), null);
+});
+
+Deno.test("serve lets its owner close the listener, and then abort", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const stop = new AbortController();
+  const served = serve(listenfd, (connfd) => echo(connfd), {
+    signal: stop.signal,
+  });
+  using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+  await rioWriten(clientfd, bytes("1\n"));
+  assertEquals(await clientfd.read(new Uint8Array(9)), 2);
+  listenfd.close();
+  stop.abort();
+  await clientfd.closeWrite();
+  assertEquals(await ended(served), [1, 0]);
+});
+
+Deno.test("serve counts what ended each connection", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const stop = new AbortController();
+  const errors: string[] = [];
+  const stats = new ServeStats();
+  const served = serve(listenfd, async (connfd) => {
+    const buf = new Uint8Array(9);
+    // A handler that swallows its errors is seen through.
+    while (await connfd.read(buf).catch(() => null) !== null);
+  }, {
+    concurrency: 9,
+    idleTimeout: 100,
+    signal: stop.signal,
+    stats,
+    onError: (error) => errors.push(String(error)),
+  });
+  using silent = await openClientfd("127.0.0.1", listenfd.addr.port);
+  using done = await openClientfd("127.0.0.1", listenfd.addr.port);
+  await done.closeWrite();
+  assertEquals(await silent.read(new Uint8Array(1)), null);
+  stop.abort();
+  await served;
+  assertEquals([stats.accepted, stats.active], [2, 0]);
+  assertEquals([stats.closed.done, stats.closed.idle], [1, 1]);
+  assertEquals(errors, ["TimedOut: idle for 0.1 s"]);
 });
 
 Deno.test("serve ends at once with a signal that has aborted", async () => {
