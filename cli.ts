@@ -177,7 +177,7 @@ export class Stdout implements Writer {
   #error: unknown;
 
   /** Buffers what goes to `sink`: standard output, or who hands it on. */
-  constructor(sink: Writer = Deno.stdout) {
+  constructor(sink: Writer = STDOUT) {
     this.#sink = sink;
   }
 
@@ -229,6 +229,20 @@ export class Stdout implements Writer {
     if (this.#error !== undefined) throw this.#error;
   }
 }
+
+/** Deno.stdout, that waits where somebody has made it non-blocking: EAGAIN. */
+const STDOUT: Writer = {
+  async write(p) {
+    for (;;) {
+      try {
+        return await Deno.stdout.write(p);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+  },
+};
 
 /** Milliseconds within which signals are taken for one: `npx` sends three a Ctrl-C. */
 const SAME_SIGNAL = 100;

@@ -460,6 +460,51 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   });
 }
 
+Deno.test("where JSR doesn't answer, flags are parsed with minimist", async () => {
+  using silent = openListenfd(0, { host: "127.0.0.1" });
+  const program = new Program(Deno.execPath(), [
+    ..."run --quiet --allow-net client.ts --version".split(" "),
+  ], { JSR_URL: `http://127.0.0.1:${silent.addr.port}/` });
+  const { code, stdout } = await runProgram(program);
+  assertEquals(code, 0);
+  assertMatch(stdout, /^client \d/);
+});
+
+Deno.test({
+  name:
+    "a standard output that was made non-blocking loses nothing (needs python3)",
+  ignore: !has("python3"),
+  async fn() {
+    const script = `
+import os, subprocess, sys
+r, w = os.pipe()
+os.set_blocking(w, False)
+server = subprocess.Popen(sys.argv[1:], stdout=w, stderr=subprocess.PIPE)
+os.close(w)
+port = server.stderr.readline().split(b":")[-1].split()[0]
+client = subprocess.Popen(
+    [*sys.argv[1:-2], "client.ts", "127.0.0.1", port],
+    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+client.stdin.write(b"line\\n" * 20000)
+client.stdin.close()
+# The pipe is full by now, or will be; it is read from here on.
+count = 0
+while count < 20001:
+    count += os.read(r, 65536).count(b"\\n")
+assert client.wait() == 0
+server.terminate()
+sys.exit(server.wait())
+`;
+    await using python = new Program("python3", [
+      "-c",
+      script,
+      Deno.execPath(),
+      ..."run -q --allow-net server.ts 0".split(" "),
+    ]);
+    assertEquals([await python.code(), python.stderr.text], [0, ""]);
+  },
+});
+
 Deno.test("the programs run from a URL with an empty cache, no registry asked", async () => {
   const asked: string[] = [];
   await using web = Deno.serve(
