@@ -460,16 +460,6 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   });
 }
 
-Deno.test("where JSR doesn't answer, flags are parsed with minimist", async () => {
-  using silent = openListenfd(0, { host: "127.0.0.1" });
-  const program = new Program(Deno.execPath(), [
-    ..."run --quiet --allow-net client.ts --version".split(" "),
-  ], { JSR_URL: `http://127.0.0.1:${silent.addr.port}/` });
-  const { code, stdout } = await runProgram(program);
-  assertEquals(code, 0);
-  assertMatch(stdout, /^client \d/);
-});
-
 Deno.test({
   name:
     "a standard output that was made non-blocking loses nothing (needs python3)",
