@@ -70,7 +70,7 @@ export async function parseFlags(
         if (!arg.startsWith("-") || arg === "-") return true;
         throw new UsageError(`no such flag: ${arg}`);
       },
-    }) as { _: string[]; [flag: string]: unknown };
+    }) as unknown as { _: string[]; [flag: string]: unknown };
     flags.positionals = parsed._;
     for (const name of string.filter((name) => name in parsed)) {
       // minimist has all the values of a flag given twice, parseArgs the last.
