@@ -162,8 +162,8 @@ class Turns {
 
 /** Connections among whom nobody starves. */
 const FEW_READERS = 100;
-/** Operations of a poll that may have left others. */
-const FULL_POLL = 120;
+/** Reads of a poll that may have left others: it counts writes and reads, 128 in all. */
+const FULL_POLL = 64;
 /** Milliseconds without a poll that say that the last one was full by chance. */
 const LAST_POLL = 2;
 

@@ -368,8 +368,8 @@ Deno.test({
         /p50us=(\S+) .*p999us=(\S+) .*bad=(\d+) closed=(\d+)/,
       )!.map(Number);
       assertEquals([bad, closed], [0, 0]);
-      // 3 or 4 on a quiet machine; 800 where reads don't take turns.
-      assert(p999 < 20 * p50, stdout);
+      // 2 to 5, more on a noisy machine; 700 and more where reads take no turns.
+      assert(p999 < 100 * p50, stdout);
     } finally {
       await Deno.remove(dir, { recursive: true });
     }
