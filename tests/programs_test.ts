@@ -495,6 +495,31 @@ sys.exit(server.wait())
   },
 });
 
+Deno.test("the tasks ask no registry, with an empty cache", async () => {
+  const asked: string[] = [];
+  await using web = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) => {
+      asked.push(request.url);
+      return new Response(null, { status: 404 });
+    },
+  );
+  const dir = await Deno.makeTempDir();
+  try {
+    const registry = `http://127.0.0.1:${web.addr.port}/`;
+    await using server = new Program(
+      Deno.execPath(),
+      ["task", "server", "0"],
+      { DENO_DIR: dir, JSR_URL: registry, NPM_CONFIG_REGISTRY: registry },
+    );
+    await server.stderr.until(/^listening on .*/m);
+    assertEquals(asked, []);
+    assertEquals(await server.stop("SIGINT"), 0);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test("the programs run from a URL with an empty cache, no registry asked", async () => {
   const asked: string[] = [];
   await using web = Deno.serve(

@@ -5,7 +5,8 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { MAXLINE, type Reader, Rio } from "@netp/rio/rio";
-import * as fc from "fast-check";
+// Not in deno.json, whose packages `deno task` fetches whatever the task.
+import * as fc from "npm:fast-check@^4.10.2";
 import { noise } from "./helpers.ts";
 
 /** What the reader does next: bytes to come in one read, an error, or a wait. */
