@@ -457,29 +457,3 @@ Deno.test("a TLS client that never finishes its handshake holds nobody up", asyn
   using client = new Client(tls);
   await client.ask();
 });
-
-const CONFLICTS: [program: string, args: string, message: string][] = [
-  ["server", "--cert=c.pem", "--cert and --key go together"],
-  ["server", "--unix=u 7", "port 7 doesn't go with --unix=u"],
-  ["server", "--unix=u --workers=2", "--workers doesn't go with --unix=u"],
-  [
-    "server",
-    "--workers=0",
-    "--workers must be an integer from 1 to 1024, not 0",
-  ],
-  [
-    "server",
-    "--idle-timeout=0",
-    "--idle-timeout must be seconds from 0.001 to 1000000, not 0",
-  ],
-  ["client", "--unix=u localhost", "no host, port or --tls goes with --unix=u"],
-  ["client", "--cafile=c.pem", "--cafile=c.pem goes with --tls"],
-];
-for (const [program, args, message] of CONFLICTS) {
-  Deno.test(`${program} ${args}: usage, exit code 2`, async () => {
-    const { code, stderr } = await runProgram(
-      Program.script(`${program}.ts`, ...args.split(" ")),
-    );
-    assertEquals([code, stderr.split("\n")[0]], [2, `${program}: ${message}`]);
-  });
-}

@@ -209,6 +209,21 @@ const USAGE_ERRORS: [program: string, args: string, message: string][] = [
     "--connect-timeout=x",
     "--connect-timeout must be seconds from 0.001 to 1000000, not x",
   ],
+  ["server", "--cert=c.pem", "--cert and --key go together"],
+  ["server", "--unix=u 7", "port 7 doesn't go with --unix=u"],
+  ["server", "--unix=u --workers=2", "--workers doesn't go with --unix=u"],
+  [
+    "server",
+    "--workers=0",
+    "--workers must be an integer from 1 to 1024, not 0",
+  ],
+  [
+    "server",
+    "--idle-timeout=0",
+    "--idle-timeout must be seconds from 0.001 to 1000000, not 0",
+  ],
+  ["client", "--unix=u localhost", "no host, port or --tls goes with --unix=u"],
+  ["client", "--cafile=c.pem", "--cafile=c.pem goes with --tls"],
 ];
 for (const [program, args, message] of USAGE_ERRORS) {
   Deno.test(`${program} ${args}: usage, exit code 2`, async () => {
