@@ -234,13 +234,13 @@ Deno.test("echoClient waits as long as nothing is owed", async () => {
         async read(p: Uint8Array) {
           const line = lines.shift();
           if (line === undefined) return null;
-          await new Promise((resolve) => setTimeout(resolve, 120));
+          await new Promise((resolve) => setTimeout(resolve, 600));
           p.set(bytes(line));
           return line.length;
         },
       };
       const output = memoryWriter();
-      await echoClient(clientfd, slow, output, { ...mode, timeout: 100 });
+      await echoClient(clientfd, slow, output, { ...mode, timeout: 500 });
       assertEquals(output.text, "a\nb\n");
     });
   }

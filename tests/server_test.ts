@@ -247,7 +247,7 @@ Deno.test("serve drains, and cuts when the grace has run out", async () => {
   const stop = new AbortController();
   const served = serve(listenfd, (connfd) => echo(connfd), {
     concurrency: 10,
-    grace: 50,
+    grace: 500,
     signal: stop.signal,
   });
   using kind = await openClientfd("127.0.0.1", port);
@@ -296,7 +296,7 @@ Deno.test("serve counts what ended each connection", async () => {
     while (await connfd.read(buf).catch(() => null) !== null);
   }, {
     concurrency: 9,
-    idleTimeout: 100,
+    idleTimeout: 500,
     signal: stop.signal,
     stats,
     onError: (error) => errors.push(String(error)),
@@ -309,7 +309,7 @@ Deno.test("serve counts what ended each connection", async () => {
   await served;
   assertEquals([stats.accepted, stats.active], [2, 0]);
   assertEquals([stats.closed.done, stats.closed.idle], [1, 1]);
-  assertEquals(errors, ["TimedOut: idle for 0.1 s"]);
+  assertEquals(errors, ["TimedOut: idle for 0.5 s"]);
 });
 
 Deno.test("serve ends at once with a signal that has aborted", async () => {
