@@ -98,7 +98,7 @@ and writes the line back.
   -h, --help          print this
   --version           print the version
 
-Exit codes: 0 done, 1 the network failed or a connection was cut, 2 usage.
+Exit codes: 0 done, 1 the network failed, 2 usage.
 `;
 
 async function main(
@@ -213,7 +213,7 @@ async function main(
       count(bytesIn, "byte")
     } in ${seconds} s${cut > 0 ? `, ${count(cut, "connection")} cut` : ""}`,
   );
-  return cut > 0 ? 1 : 0;
+  return 0;
 }
 
 if (import.meta.main) {
