@@ -133,7 +133,7 @@ export function toInteger(
 export function toMilliseconds(
   name: string,
   text: string,
-  min: number,
+  min = 0.001,
 ): number {
   const value = /^\d{1,7}(\.\d+)?$/.test(text) ? Number(text) : NaN;
   if (!(value >= min && value <= 1_000_000)) {
@@ -147,6 +147,19 @@ export function toMilliseconds(
 /** A number of things, such as "1 line" and "2 lines". */
 export function count(n: number, thing: string): string {
   return `${n} ${thing}${n === 1 ? "" : "s"}`;
+}
+
+/**
+ * Holds that a port may be used.
+ *
+ * @throws {RangeError} If `port` is no integer from `min` to 65535.
+ */
+export function checkPort(what: string, port: number, min: number): void {
+  if (!Number.isSafeInteger(port) || port < min || port > 65535) {
+    throw new RangeError(
+      `Cannot ${what}: port must be an integer from ${min} to 65535, current value is ${port}`,
+    );
+  }
 }
 
 /** An error whose message says first what failed. */

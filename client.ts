@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  checkPort,
   type Flags,
   label,
   onSignal,
@@ -21,8 +22,6 @@ import { MAXLINE, type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 const NEWLINE = 0x0a;
 /** Bytes of one read of the input. */
 const BLOCK = 65536;
-/** Seconds. */
-const MIN_TIMEOUT = 0.001;
 
 /** What {@linkcode openClientfd} takes. */
 export interface ConnectOptions {
@@ -60,11 +59,7 @@ export async function openClientfd(
   port: number,
   options: ConnectOptions = {},
 ): Promise<Deno.TcpConn> {
-  if (!Number.isSafeInteger(port) || port < 1 || port > 65535) {
-    throw new RangeError(
-      `Cannot connect: port must be an integer from 1 to 65535, current value is ${port}`,
-    );
-  }
+  checkPort("connect", port, 1);
   return await attempt(
     `connect to ${host} port ${port}`,
     options,
@@ -361,11 +356,10 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const connectTimeout = toMilliseconds(
     "--connect-timeout",
     flags.values["connect-timeout"] ?? "30",
-    MIN_TIMEOUT,
   );
   const timeout = flags.values.timeout === undefined
     ? undefined
-    : toMilliseconds("--timeout", flags.values.timeout, MIN_TIMEOUT);
+    : toMilliseconds("--timeout", flags.values.timeout);
 
   const { unix, cafile } = flags.values;
   const tls = flags.set.has("tls");
@@ -382,15 +376,14 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     const end = () => Deno.exit(signalCode(signal));
     stdout.flush().then(end, end);
   });
-  const options = { connectTimeout };
   using clientfd: Deno.Conn<Deno.Addr> = unix !== undefined
     ? await openUnixClientfd(unix)
     : tls
     ? await openTlsClientfd(host, portNumber, {
-      ...options,
+      connectTimeout,
       caCerts: cafile === undefined ? [] : [await Deno.readTextFile(cafile)],
     })
-    : await openClientfd(host, portNumber, options);
+    : await openClientfd(host, portNumber, { connectTimeout });
   const input = {
     async read(p: Uint8Array) {
       try {

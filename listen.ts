@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { label } from "./cli.ts";
+import { checkPort, label } from "./cli.ts";
 import type { Listenfd } from "./serve.ts";
 
 /** Connections that the kernel queues for a listener: `LISTENQ` of csapp.h. */
@@ -67,11 +67,7 @@ function listenOn<L>(
   host: string | undefined,
   open: (hostname: string) => L,
 ): L {
-  if (!Number.isSafeInteger(port) || port < 0 || port > 65535) {
-    throw new RangeError(
-      `Cannot listen: port must be an integer from 0 to 65535, current value is ${port}`,
-    );
-  }
+  checkPort("listen", port, 0);
   const listen = (hostname: string) => {
     try {
       return open(hostname);

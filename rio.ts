@@ -470,12 +470,10 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     let done = 0;
     try {
       while (done < limit) {
-        if (
-          this.#pos === this.#end && !this.#filled(await this.#read(signal))
-        ) {
+        if (this.#pos === this.#end) {
+          if (this.#filled(await this.#read(signal))) continue;
           break;
         }
-        if (this.#pos === this.#end) continue;
         const stop = Math.min(this.#end, this.#pos + limit - done);
         const newline = line ? this.#newline(this.#pos, stop) : -1;
         const part = this.#buf.subarray(
@@ -561,8 +559,8 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
       this.#buf = allocate(size);
       this.#words = new Int32Array(this.#buf.buffer);
       this.#buf.set(old.subarray(this.#pos, this.#end));
-    } else {
-      if (this.#pos < this.#end) old.copyWithin(0, this.#pos, this.#end);
+    } else if (this.#pos < this.#end) {
+      old.copyWithin(0, this.#pos, this.#end);
     }
     this.#end -= this.#pos;
     this.#pos = 0;

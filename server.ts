@@ -17,7 +17,7 @@ import {
   toMilliseconds,
   UsageError,
 } from "./cli.ts";
-import { EchoServer, json, type Printer, type Stats, total } from "./echo.ts";
+import { EchoServer, json, type Printer, total } from "./echo.ts";
 import {
   address,
   LISTENQ,
@@ -26,6 +26,7 @@ import {
   openUnixListenfd,
 } from "./listen.ts";
 import type { Listenfd } from "./serve.ts";
+import type { Workers } from "./workers.ts";
 
 export { echo, type EchoOptions, EchoStats } from "./echo.ts";
 export {
@@ -44,16 +45,6 @@ export {
   type ServeOptions,
   ServeStats,
 } from "./serve.ts";
-
-/** A server that runs, in this thread or in others. */
-interface Running {
-  /** Resolves when it has ended. */
-  ended: Promise<void>;
-  /** Accepts no more. */
-  stop(): void;
-  /** What each thread has done. */
-  stats(): Promise<Stats[]>;
-}
 
 /** Standard output that is given up when it fails: a server serves on. */
 function fallible(stdout: Stdout): Printer {
@@ -110,9 +101,7 @@ async function main(
     toInteger(`--${name}`, values[name] ?? String(fallback), 1, max);
   const time = (name: string) => {
     const value = values[name];
-    return value === undefined
-      ? undefined
-      : toMilliseconds(`--${name}`, value, 0.001);
+    return value === undefined ? undefined : toMilliseconds(`--${name}`, value);
   };
   const portNumber = toInteger("port", port, 0, 65535);
   const { host, unix, cert, key } = values;
@@ -144,7 +133,7 @@ async function main(
 
   const start = performance.now();
   const out = fallible(stdout);
-  let running: Running;
+  let running: Omit<Workers, "addr">;
   let where: string;
   let bounds = `concurrency ${options.concurrency}`;
   if (values.workers !== undefined) {

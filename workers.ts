@@ -40,7 +40,7 @@ export interface Workers {
   /** Where they listen. */
   addr: Deno.NetAddr;
   /** Resolves when all have ended. */
-  ended: Promise<void>;
+  ended: Promise<unknown>;
   /** Has all of them accept no more. */
   stop(): void;
   /** What each of them has done. */
@@ -81,9 +81,7 @@ export async function startWorkers(
   );
   return {
     addr,
-    ended: Promise.all(workers.map((worker) => worker.ended.promise)).then(() =>
-      undefined
-    ),
+    ended: Promise.all(workers.map((worker) => worker.ended.promise)),
     stop: () => workers.forEach((worker) => worker.order({ type: "stop" })),
     stats: () => Promise.all(workers.map((worker) => worker.stats())),
   };

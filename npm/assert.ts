@@ -16,11 +16,6 @@ export function assertMatch(text: string, pattern: RegExp): void {
   match(text, pattern);
 }
 
-/** Throws unless `text` includes `part`. */
-export function assertStringIncludes(text: string, part: string): void {
-  ok(text.includes(part), `${JSON.stringify(text)} lacks ${part}`);
-}
-
 /** Throws unless `fn` throws such an error, which it returns. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
@@ -55,6 +50,7 @@ function check<E extends Error>(
   includes: string | undefined,
 ): E {
   ok(error instanceof (errorClass ?? Error), `a wrong class: ${error}`);
-  if (includes !== undefined) assertStringIncludes(error.message, includes);
+  const { message } = error as E;
+  ok(message.includes(includes ?? ""), `"${message}" lacks ${includes}`);
   return error as E;
 }

@@ -2,7 +2,14 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { echoClient, openClientfd, ServerClosedError } from "@netp/rio/client";
 import { MAXLINE } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
-import { bytes, freePort, MemoryReader, noise, text } from "./helpers.ts";
+import {
+  bytes,
+  fillQueue,
+  freePort,
+  MemoryReader,
+  noise,
+  text,
+} from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
 const MODES = [{ lockstep: false }, { lockstep: true }];
@@ -76,17 +83,10 @@ Deno.test("openClientfd takes a port from 1 to 65535", async () => {
 });
 
 Deno.test("openClientfd gives up after connectTimeout, or with the signal", async () => {
-  // A listener with a full queue answers no further SYN.
   using listenfd = openListenfd(0, { ...LOCAL, backlog: 1 });
   const { port } = listenfd.addr;
-  const queued: Deno.TcpConn[] = [];
-  const error = await assertRejects(async () => {
-    for (;;) {
-      queued.push(
-        await openClientfd("127.0.0.1", port, { connectTimeout: 200 }),
-      );
-    }
-  }, Deno.errors.TimedOut);
+  const [queued, error] = await fillQueue(port);
+  assert(error instanceof Deno.errors.TimedOut);
   assertEquals(
     error.message,
     `connect to 127.0.0.1 port ${port}: no answer within 0.2 s`,

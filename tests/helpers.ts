@@ -1,5 +1,6 @@
 /** What several test files need: bytes, readers in memory, and real programs. */
 import { assert, assertEquals } from "@std/assert";
+import { openClientfd } from "@netp/rio/client";
 import { type Reader, Rio, rioWriten } from "@netp/rio/rio";
 
 /** The bytes of a text, a byte a character. */
@@ -222,12 +223,31 @@ export async function runProgram(
   return { code, stdout: program.stdout.text, stderr: program.stderr.text };
 }
 
+/**
+ * Fills the queue of a listener, which then answers no further SYN.
+ *
+ * @returns The connections in the queue, and how the next one failed.
+ */
+export async function fillQueue(
+  port: number,
+): Promise<[queued: Deno.TcpConn[], error: Error]> {
+  const queued: Deno.TcpConn[] = [];
+  for (;;) {
+    try {
+      queued.push(
+        await openClientfd("127.0.0.1", port, { connectTimeout: 200 }),
+      );
+    } catch (error) {
+      return [queued, error as Error];
+    }
+  }
+}
+
 /** Whether a program is on this machine. */
 export function has(program: string): boolean {
-  const found = new Deno.Command("sh", {
+  return new Deno.Command("sh", {
     args: ["-c", `command -v ${program}`],
   }).outputSync().success;
-  return found;
 }
 
 /** A port that was free a moment ago, for programs that can't take port 0. */

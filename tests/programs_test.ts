@@ -1,10 +1,12 @@
 /** The two programs as their users run them: processes, sockets, exit codes. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
-import { Rio, rioWriten } from "@netp/rio/rio";
+import { rioWriten } from "@netp/rio/rio";
 import { openListenfd } from "@netp/rio/server";
 import {
   bytes,
+  connect,
+  fillQueue,
   freePort,
   has,
   noise,
@@ -322,21 +324,12 @@ Deno.test("a refused connection: one line, exit code 1", async () => {
 Deno.test("a connect that is never answered: one line, exit code 1", async () => {
   using listenfd = openListenfd(0, { host: "127.0.0.1", backlog: 1 });
   const { port } = listenfd.addr;
-  const queued: Deno.TcpConn[] = [];
-  try {
-    for (;;) {
-      queued.push(
-        await openClientfd("127.0.0.1", port, { connectTimeout: 200 }),
-      );
-    }
-  } catch {
-    await fails(
-      client("127.0.0.1", port, "--connect-timeout=0.2"),
-      `client: connect to 127.0.0.1 port ${port}: no answer within 0.2 s`,
-    );
-  } finally {
-    for (const clientfd of queued) clientfd.close();
-  }
+  const [queued] = await fillQueue(port);
+  await fails(
+    client("127.0.0.1", port, "--connect-timeout=0.2"),
+    `client: connect to 127.0.0.1 port ${port}: no answer within 0.2 s`,
+  );
+  for (const clientfd of queued) clientfd.close();
 });
 
 Deno.test("a server that never echoes: --timeout, one line, exit code 1", async () => {
@@ -386,17 +379,12 @@ Deno.test("a reader of standard output that goes away ends the client quietly", 
 Deno.test("a server whose standard output goes away serves on, and says so once", async () => {
   await using server = await startServer();
   await server.stdout.cancel();
-  const clientfd = await openClientfd("127.0.0.1", server.port);
-  const rio = new Rio(clientfd);
-  const line = async () => {
-    await rioWriten(clientfd, bytes("hi\n"));
-    assertEquals(await rio.readnb(new Uint8Array(3)), 3);
-  };
+  const client = await connect(server.port);
   const fault = "server: standard output: Broken pipe\n";
   // It shows when the first block is written, and the next line comes.
-  while (!server.stderr.text.includes(fault)) await line();
-  await line();
-  clientfd.close();
+  while (!server.stderr.text.includes(fault)) await client.ask();
+  await client.ask();
+  client.fd.close();
   assertEquals(await server.stop(), 0);
   assertEquals(server.stderr.text.split(fault).length, 2);
 });
@@ -404,23 +392,18 @@ Deno.test("a server whose standard output goes away serves on, and says so once"
 Deno.test("Ctrl-C in the middle of traffic: served to the end, nothing lost", async () => {
   await using server = await startServer("--concurrency=2", "--grace=30");
   const clients = await Promise.all([1, 2].map(async () => {
-    const clientfd = await openClientfd("127.0.0.1", server.port);
-    const rio = new Rio(clientfd);
-    const line = async () => {
-      await rioWriten(clientfd, bytes("in the middle\n"));
-      assertEquals(await rio.readnb(new Uint8Array(14)), 14);
-    };
-    await line();
-    return { clientfd, line };
+    const client = await connect(server.port);
+    await client.ask("in the middle\n");
+    return client;
   }));
   server.process.kill("SIGINT");
   await server.stderr.until(
     /^server: SIGINT: 2 connections left, 30 s of grace$/m,
   );
   for (let i = 0; i < 99; i++) {
-    await Promise.all(clients.map(({ line }) => line()));
+    await Promise.all(clients.map((client) => client.ask("in the middle\n")));
   }
-  for (const { clientfd } of clients) clientfd.close();
+  for (const client of clients) client.fd.close();
   assertEquals(await server.code(), 0);
   assertEquals(
     server.stdout.text.match(/^server received 14 bytes$/gm)!.length,
