@@ -16,6 +16,7 @@ export const RIO_BUFSIZE = 8192;
 /** Bytes of the longest text line, its NUL included: `MAXLINE` of csapp.h. */
 export const MAXLINE = 8192;
 
+const NEWLINE = 0x0a;
 const NEWLINES = 0x0a0a0a0a;
 const GROWN_BUFSIZE = 65536;
 /** Bytes of a line that is copied rather than viewed. */
@@ -350,7 +351,33 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
    * assertEquals(count, 21);
    * ```
    */
-  async ready(options?: ReadlineOptions): Promise<boolean> {
+  ready(options?: ReadlineOptions): Promise<boolean> {
+    const drained = this.#pos === this.#end && this.#flight === undefined;
+    if (!drained || this.#busy || options !== undefined) {
+      return this.#ready(options);
+    }
+    // A server's case: a read that brings whole lines, and so needs no search for one.
+    this.#busy = true;
+    try {
+      return this.#reader.read(this.#room()).then(this.#arrived, this.#failed);
+    } catch (error) {
+      this.#busy = false;
+      return Promise.reject(error);
+    }
+  }
+
+  readonly #arrived = (count: number | null): boolean | Promise<boolean> => {
+    this.#busy = false;
+    return this.#filled(count) &&
+      (this.#buf[this.#end - 1] === NEWLINE || this.#ready(undefined));
+  };
+
+  readonly #failed = (error: unknown): never => {
+    this.#busy = false;
+    throw error;
+  };
+
+  async #ready(options: ReadlineOptions | undefined): Promise<boolean> {
     const limit = this.#limit(options?.maxlen);
     const signal = options?.signal;
     this.#checkIdle(signal);

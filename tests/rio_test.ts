@@ -182,14 +182,50 @@ Deno.test("a reader that returns 0 bytes again and again is an error", async () 
 });
 
 Deno.test("two reads at once are an error, and the first goes on", async () => {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const rio = new Rio({ read: () => promise });
   const buf = new Uint8Array(10);
-  const first = rio.readnb(buf, 3);
-  await assertRejects(() => rio.readlineb(buf), Error, "under way");
-  await assertRejects(() => rio.readnb(buf), Error, "under way");
-  resolve(3);
-  assertEquals(await first, 3);
+  for (
+    const read of [
+      (rio: Rio) => rio.readnb(buf, 3),
+      async (rio: Rio) => {
+        assert(await rio.ready());
+        rio.takeLines([]);
+        return 3;
+      },
+    ]
+  ) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const reader = MemoryReader.of("abc", 3);
+    const rio = new Rio({
+      read: async (p) => {
+        await promise;
+        return await reader.read(p);
+      },
+    });
+    const first = read(rio);
+    await assertRejects(() => rio.readlineb(buf), Error, "under way");
+    await assertRejects(() => rio.readnb(buf), Error, "under way");
+    await assertRejects(() => rio.ready(), Error, "under way");
+    resolve();
+    assertEquals(await first, 3);
+    assertEquals(await rio.readlineb(buf), 0);
+  }
+});
+
+Deno.test("a wait that fails leaves the Rio as it was", async () => {
+  const errors = [
+    () => Promise.reject(new Error("later")),
+    () => {
+      throw new Error("at once");
+    },
+    () => Promise.resolve(-1),
+  ];
+  const reader = MemoryReader.of("line\n", 5);
+  const rio = new Rio({ read: (p) => errors.shift()?.() ?? reader.read(p) });
+  for (const message of ["later", "at once", "count -1"]) {
+    await assertRejects(() => rio.ready(), Error, message);
+  }
+  assert(await rio.ready());
+  assertEquals(text(rio.takeLines([])), "line\n");
 });
 
 Deno.test("memory is bounded by the buffer, whatever the peer sends", async () => {
