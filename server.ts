@@ -89,7 +89,7 @@ and writes the line back.
   -h, --help          print this
   --version           print the version
 
-Exit codes: 0 done, 1 the network failed, 2 usage.
+Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.
 `;
 
 async function main(
@@ -202,7 +202,7 @@ async function main(
       count(bytesIn, "byte")
     } in ${seconds} s${cut > 0 ? `, ${count(cut, "connection")} cut` : ""}`,
   );
-  return 0;
+  return cut > 0 ? 1 : 0;
 }
 
 if (import.meta.main) {

@@ -415,23 +415,25 @@ Deno.test("Ctrl-C in the middle of traffic: served to the end, nothing lost", as
   );
 });
 
-Deno.test("the grace ends", async () => {
-  await using server = await startServer("--grace=0.1");
-  await using program = client("127.0.0.1", server.port);
-  await program.write("hi\n");
-  await program.stdout.until(/^hi\n$/);
-  assertEquals(await server.stop("SIGINT"), 0);
-  assertMatch(
-    server.stderr.text,
-    /SIGINT: 1 connection left, 0.1 s of grace\n.* 1 line, .* s, 1 connection cut\n$/,
-  );
-  assertEquals((await program.process.status).code, 1);
-  await program.code();
-  assertEquals(
-    program.stderr.text,
-    "client: server closed the connection: 3 of 3 bytes came back\n",
-  );
-});
+for (const flags of [[], ["--workers=2"]]) {
+  Deno.test(`the grace ends: ${flags[0] ?? "one thread"}`, async () => {
+    await using server = await startServer(...flags, "--grace=0.1");
+    await using program = client("127.0.0.1", server.port);
+    await program.write("hi\n");
+    await program.stdout.until(/^hi\n$/);
+    assertEquals(await server.stop("SIGINT"), 1);
+    assertMatch(
+      server.stderr.text,
+      /SIGINT: 1 connection left, 0.1 s of grace\n.* 1 line, .* s, 1 connection cut\n$/,
+    );
+    assertEquals((await program.process.status).code, 1);
+    await program.code();
+    assertEquals(
+      program.stderr.text,
+      "client: server closed the connection: 3 of 3 bytes came back\n",
+    );
+  });
+}
 
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   Deno.test(`a second ${signal} ends the server at once with ${code}`, async () => {
