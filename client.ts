@@ -107,20 +107,24 @@ export async function openTlsClientfd(
   { caCerts, ...options }: TlsConnectOptions = {},
 ): Promise<Deno.TlsConn> {
   const clientfd = await openClientfd(host, port, options);
-  const tls = await Deno.startTls(clientfd, { hostname: host, caCerts });
   return await attempt(
     `TLS handshake with ${host} port ${port}`,
     options,
     async (signal) => {
-      const close = () => tls.close();
+      let fd: Deno.Conn = clientfd;
+      const close = () => fd[Symbol.dispose]();
       signal.addEventListener("abort", close);
       try {
+        const tls = fd = await Deno.startTls(clientfd, {
+          hostname: host,
+          caCerts,
+        });
+        signal.throwIfAborted();
         await tls.handshake();
         return tls;
       } catch (error) {
-        if (signal.aborted) throw signal.reason;
-        tls.close();
-        throw error;
+        close();
+        throw signal.aborted ? signal.reason : error;
       } finally {
         signal.removeEventListener("abort", close);
       }

@@ -204,7 +204,7 @@ export class TlsListenfd implements Listenfd<Deno.TlsConn> {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      conn.close();
+      conn.close(); // Deno keeps its descriptor until the client goes
     }, HANDSHAKE_TIMEOUT);
     try {
       await conn.handshake();

@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { echoClient, openClientfd, ServerClosedError } from "@netp/rio/client";
+import {
+  echoClient,
+  openClientfd,
+  openTlsClientfd,
+  ServerClosedError,
+} from "@netp/rio/client";
 import { MAXLINE } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
 import {
@@ -107,6 +112,26 @@ Deno.test("openClientfd gives up after connectTimeout, or with the signal", asyn
     "before",
   );
   for (const clientfd of queued) clientfd.close();
+});
+
+Deno.test("openTlsClientfd names what failed, and leaves nothing open", async () => {
+  using listenfd = openListenfd(0, LOCAL);
+  const { port } = listenfd.addr;
+  const options = { connectTimeout: 100 };
+  await assertRejects(
+    () => openTlsClientfd("127.0.0.1", port, options),
+    Deno.errors.TimedOut,
+    `TLS handshake with 127.0.0.1 port ${port}: no answer within 0.1 s`,
+  );
+  (await listenfd.accept()).close();
+  // An address to connect to, and no name that a certificate can have.
+  await assertRejects(
+    () => openTlsClientfd("127.1", port, options),
+    TypeError,
+    `TLS handshake with 127.1 port ${port}: Invalid hostname`,
+  );
+  using connfd = await listenfd.accept();
+  assertEquals(await connfd.read(new Uint8Array(1)), null);
 });
 
 Deno.test("echoClient brings back every byte, in both modes", async () => {
