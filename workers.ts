@@ -70,6 +70,13 @@ export async function startWorkers(
       `--workers=${n} needs SO_REUSEPORT: Linux, and deno run --unstable-net`,
     );
   }
+  const path = new URL(import.meta.url);
+  if (
+    path.protocol === "file:" &&
+    Deno.permissions.requestSync({ name: "read", path }).state !== "granted"
+  ) {
+    throw new Error(`--workers=${n} needs deno run --allow-read: ${path}`);
+  }
   // Holds the port until all threads have it.
   using listenfd = openListenfd(port, listenOptions);
   const { addr } = listenfd;

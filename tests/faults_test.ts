@@ -298,17 +298,25 @@ for (
   });
 }
 
-Deno.test("workers share a port only where the kernel lets them", async () => {
-  const program = new Program(Deno.execPath(), [
-    ..."run -q --allow-net --allow-read server.ts 0 --workers=3".split(" "),
-  ]);
-  assertEquals(await runProgram(program), {
-    code: 1,
-    stdout: "",
-    stderr:
-      "server: --workers=3 needs SO_REUSEPORT: Linux, and deno run --unstable-net\n",
+for (
+  const [flags, message] of [
+    [["--allow-read"], "SO_REUSEPORT: Linux, and deno run --unstable-net"],
+    [["--unstable-net"], `deno run --allow-read: file://${ROOT}workers.ts`],
+  ] as const
+) {
+  Deno.test(`with ${flags} alone workers say what they need`, async () => {
+    const program = new Program(Deno.execPath(), [
+      ..."run -q --allow-net".split(" "),
+      ...flags,
+      ..."server.ts 0 --workers=3".split(" "),
+    ]);
+    assertEquals(await runProgram(program), {
+      code: 1,
+      stdout: "",
+      stderr: `server: --workers=3 needs ${message}\n`,
+    });
   });
-});
+}
 
 Deno.test("a second signal ends the workers at once", async () => {
   await using server = await startServer("--workers=2");
