@@ -204,15 +204,23 @@ export class Stdout implements Writer {
   /**
    * Takes bytes to be written, which stay together.
    *
-   * @param p 65536 bytes at most.
+   * @param p 1 to 65536 bytes.
+   * @param times How often they are to be written.
    * @returns A promise if there is no room; it resolves when the bytes were taken.
    * @throws What writing the bytes of an earlier call threw.
    */
-  print(p: Uint8Array): Promise<void> | undefined {
-    if (this.#length + p.length > BLOCK) return this.#printLater(p);
+  print(p: Uint8Array, times = 1): Promise<void> | undefined {
+    const start = this.#length;
+    const end = start + p.length * times;
+    if (end > BLOCK) return this.#printLater(p, times);
     if (this.#error !== undefined) throw this.#error;
-    this.#buf.set(p, this.#length);
-    this.#length += p.length;
+    const buf = this.#buf;
+    buf.set(p, start);
+    // What is there is doubled: a call a line costs several times as much.
+    for (let n = p.length; start + n < end; n *= 2) {
+      buf.copyWithin(start + n, start, start + n);
+    }
+    this.#length = end;
     if (this.#delay === 0) return this.flush();
     this.#timer ??= setTimeout(
       () => this.flush().catch(() => {}), // it is thrown to the next call
@@ -220,9 +228,13 @@ export class Stdout implements Writer {
     );
   }
 
-  async #printLater(p: Uint8Array): Promise<void> {
-    while (this.#length + p.length > BLOCK) await this.flush();
-    await this.print(p);
+  async #printLater(p: Uint8Array, times: number): Promise<void> {
+    while (times > 0) {
+      const room = Math.floor((BLOCK - this.#length) / p.length);
+      const now = Math.min(times, room);
+      await (now > 0 ? this.print(p, now) : this.flush());
+      times -= now;
+    }
   }
 
   /** Writes all that was taken; throws what that throws, now and ever after. */

@@ -210,13 +210,16 @@ export class EchoServer {
     lengths: readonly number[],
     from = 0,
   ): Promise<void> | undefined {
-    for (let i = from; i < lengths.length; i++) {
+    for (let i = from; i < lengths.length;) {
       const length = lengths[i];
+      const first = i;
+      while (i < lengths.length && lengths[i] === length) i++;
       const wait = this.#stdout.print(
         this.#reports[length] ??= encode(`server received ${length} bytes\n`),
+        i - first,
       );
       if (wait !== undefined) {
-        return wait.then(() => this.#report(lengths, i + 1));
+        return wait.then(() => this.#report(lengths, i));
       }
     }
   }

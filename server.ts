@@ -54,10 +54,10 @@ function fallible(stdout: Stdout): Printer {
     failed = true;
   };
   return {
-    print(p) {
+    print(p, times) {
       if (failed) return;
       try {
-        return stdout.print(p)?.catch(fail);
+        return stdout.print(p, times)?.catch(fail);
       } catch (error) {
         fail(error);
       }

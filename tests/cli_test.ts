@@ -1,13 +1,15 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   count,
   parseFlags,
   reason,
+  Stdout,
   toInteger,
   toMilliseconds,
   UsageError,
   VERSION,
 } from "../cli.ts";
+import { bytes, text } from "./helpers.ts";
 
 const COMMAND_LINE = {
   usage: "",
@@ -111,6 +113,36 @@ Deno.test("count knows one from many", () => {
     [0, 1, 2].map((n) => count(n, "line")),
     ["0 lines", "1 line", "2 lines"],
   );
+});
+
+Deno.test("Stdout prints as often as it is told, whatever room there is", async () => {
+  let printed = "";
+  const stdout = new Stdout({
+    write(p) {
+      assert(p.length <= 65536);
+      const n = Math.min(p.length, 50_000); // a short count now and then
+      printed += text(p.subarray(0, n));
+      return Promise.resolve(n);
+    },
+  });
+  let expected = "";
+  const prints: [string, number?][] = [
+    ["once\n"],
+    ...[1, 2, 3, 4, 5, 16, 17, 2000, 3000].map((n): [string, number] => [
+      `${n} times\n`,
+      n,
+    ]),
+    ["x".repeat(65_535) + "\n", 3],
+    ["a line that comes more often than a block holds it\n", 5000],
+    ["last\n", 1],
+  ];
+  for (const [line, times] of prints) {
+    expected += line.repeat(times ?? 1);
+    await stdout.print(bytes(line), times);
+  }
+  await stdout.flush();
+  assertEquals(printed.length, expected.length);
+  assert(printed === expected);
 });
 
 Deno.test("the version and the packages are the same everywhere", async () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
-import { MAXLINE, Rio, rioWriten } from "@netp/rio/rio";
+import { MAXLINE, Rio, rioReadn, rioWriten } from "@netp/rio/rio";
 import {
   echo,
   LISTENQ,
@@ -8,6 +8,8 @@ import {
   serve,
   ServeStats,
 } from "@netp/rio/server";
+import { Stdout } from "../cli.ts";
+import { EchoServer } from "../echo.ts";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
@@ -142,6 +144,44 @@ Deno.test("echo throws on what reading throws, after the lines before", async ()
   const connfd = connection(new MemoryReader(["a\nb\nc", new Error("cut")]));
   await assertRejects(() => echo(connfd), Error, "cut");
   assertEquals(connfd.out, "a\nb\n");
+});
+
+Deno.test("EchoServer prints each line of a burst, whenever a block is full", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  let printed = "";
+  const stdout = new Stdout({
+    write(p) {
+      printed += text(p);
+      return Promise.resolve(p.length);
+    },
+  });
+  const options = {
+    concurrency: 1,
+    grace: 0,
+    idleTimeout: undefined,
+    maxTime: undefined,
+    names: false,
+    quiet: false,
+  };
+  const server = new EchoServer(options, stdout, console.error);
+  const served = server.run(listenfd);
+
+  const lengths = Array.from({ length: 20_000 }, (_, i) => 1 + (i >> 1) % 60);
+  const input = lengths.map((length) => "\n".padStart(length, "x")).join("");
+  using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+  const [echoed] = await Promise.all([
+    rioReadn(clientfd, new Uint8Array(input.length)),
+    rioWriten(clientfd, bytes(input)),
+  ]);
+  assertEquals(echoed, input.length);
+  await clientfd.closeWrite();
+  assertEquals(await clientfd.read(new Uint8Array(1)), null);
+  server.stop();
+  await served;
+  await stdout.flush();
+
+  const expected = lengths.map((n) => `server received ${n} bytes\n`).join("");
+  assert(printed.slice(printed.indexOf("\n") + 1) === expected);
 });
 
 Deno.test("serve with one slot leaves the second client in the queue", async () => {
@@ -283,6 +323,62 @@ Deno.test("serve lets its owner close the listener, and then abort", async () =>
   stop.abort();
   await clientfd.closeWrite();
   assertEquals(await ended(served), [1, 0]);
+});
+
+Deno.test("serve sends an answer in two writes without delay", async () => {
+  const listenfd = openListenfd(0, LOCAL);
+  const stop = new AbortController();
+  const served = serve(listenfd, async (connfd) => {
+    const buf = new Uint8Array(9);
+    while (await connfd.read(buf) !== null) {
+      await rioWriten(connfd, bytes("an answer "));
+      await rioWriten(connfd, bytes("in two writes\n"));
+    }
+  }, { signal: stop.signal });
+  {
+    using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+    const rio = new Rio(clientfd);
+    const times: number[] = [];
+    for (let round = 0; round < 50; round++) {
+      const start = performance.now();
+      await rioWriten(clientfd, bytes("?"));
+      await rio.readline();
+      times.push(performance.now() - start);
+    }
+    const median = times.toSorted((a, b) => a - b)[25];
+    assert(median < 20, `${median} ms: a delayed ACK takes 40`);
+  }
+  stop.abort();
+  await served;
+});
+
+Deno.test({
+  name: "serve has the kernel ask whether a silent client lives (needs Linux)",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const listenfd = openListenfd(0, LOCAL);
+    const stop = new AbortController();
+    const connected = Promise.withResolvers<void>();
+    const served = serve(listenfd, async (connfd) => {
+      connected.resolve();
+      await echo(connfd);
+    }, { signal: stop.signal });
+    {
+      using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+      await connected.promise;
+      const hex = (port: number) =>
+        port.toString(16).toUpperCase().padStart(4, "0");
+      const ports = [listenfd.addr.port, clientfd.localAddr.port].map(hex);
+      const sockets = (await Deno.readTextFile("/proc/net/tcp")).split("\n");
+      const connfd = sockets.find((line) =>
+        new RegExp(`:${ports[0]} \\w+:${ports[1]} `).test(line)
+      );
+      // The timer under way, as proc(5) has it: 02 is that of keep-alive.
+      assertEquals(connfd?.trim().split(/\s+/)[5].slice(0, 2), "02", connfd);
+    }
+    stop.abort();
+    await served;
+  },
 });
 
 Deno.test("serve counts what ended each connection", async () => {
