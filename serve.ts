@@ -71,6 +71,12 @@ export class ServeStats {
 const ACCEPT_PAUSE = 100;
 
 /**
+ * Bytes of a write that sets TCP_NODELAY, lest the next small one waits for the client's
+ * delayed ACK, 40 ms. Larger ones TCP may put together (a fifth more on loopback).
+ */
+const SMALL_WRITE = 4096;
+
+/**
  * A connected descriptor, as {@linkcode serve} gives it to its handler: a `Deno.Conn`
  * that takes its turn among many, and whose time can run out.
  */
@@ -84,6 +90,7 @@ export class Connfd implements Reader, Writer {
   /** @internal What ended the connection, if the server did. */
   cause: "idle" | "expired" | "cut" | undefined;
   readonly #turns: Turns;
+  #noDelay = false;
 
   /** Wraps a connection; `serve` does it. */
   constructor(conn: Deno.Conn<Deno.Addr>, turns: Turns) {
@@ -103,7 +110,17 @@ export class Connfd implements Reader, Writer {
   /** Writes up to `p.length` bytes, and says how many. */
   write(p: Uint8Array): Promise<number> {
     this.quiet = 0;
+    if (!this.#noDelay && p.length < SMALL_WRITE) this.#setNoDelay();
     return this.conn.write(p);
+  }
+
+  #setNoDelay(): void {
+    this.#noDelay = true;
+    try {
+      if (isTcp(this.conn)) this.conn.setNoDelay(true);
+    } catch {
+      // It is closed: the write will say so.
+    }
   }
 
   /** Sends FIN: shutdown(2) of the writing side. */
@@ -256,11 +273,7 @@ export async function serve<C extends Deno.Conn<Deno.Addr>>(
     let cause: keyof ServeStats["closed"] = "done";
     let error: unknown;
     try {
-      if (isTcp(connfd.conn)) {
-        connfd.conn.setKeepAlive(true);
-        // An answer in two writes would wait for the client's delayed ACK, 40 ms.
-        connfd.conn.setNoDelay(true);
-      }
+      if (isTcp(connfd.conn)) connfd.conn.setKeepAlive(true);
       await handler(connfd);
     } catch (thrown) {
       cause = isReset(thrown) ? "reset" : "failed";
