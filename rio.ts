@@ -18,6 +18,8 @@ export const MAXLINE = 8192;
 
 const NEWLINE = 0x0a;
 const NEWLINES = 0x0a0a0a0a;
+const ONES = 0x01010101;
+const HIGH_BITS = 0x80808080;
 const GROWN_BUFSIZE = 65536;
 /** Bytes of a line that is copied rather than viewed. */
 const SHORT = 128;
@@ -539,10 +541,20 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     let word = start >> 2;
     const before = (1 << ((start & 3) << 3)) - 1; // bytes that don't count
     let x = words[word] ^ NEWLINES | before;
-    let found = (x - 0x01010101) & ~x & 0x80808080;
+    let found = (x - ONES) & ~x & HIGH_BITS;
+    if (found === 0) {
+      // Sixteen bytes at a time, with half the work, while they are ASCII.
+      while (
+        word + 4 <= last &&
+        (((words[word + 1] ^ NEWLINES) - ONES |
+            (words[word + 2] ^ NEWLINES) - ONES |
+            (words[word + 3] ^ NEWLINES) - ONES |
+            (words[word + 4] ^ NEWLINES) - ONES) & HIGH_BITS) === 0
+      ) word += 4;
+    }
     while (found === 0 && word < last) {
       x = words[++word] ^ NEWLINES;
-      found = (x - 0x01010101) & ~x & 0x80808080;
+      found = (x - ONES) & ~x & HIGH_BITS;
     }
     const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
     return found !== 0 && at < stop ? at : -1;

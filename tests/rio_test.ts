@@ -307,6 +307,23 @@ Deno.test("takeLines takes what is there, without a promise", async () => {
   assertEquals([text(rio.takeLines(lengths)), lengths], ["", []]);
 });
 
+Deno.test("a newline is found wherever it stands, whatever is before it", async () => {
+  const lengths: number[] = [];
+  for (const fill of ["x", "\x0b", "\x8a", "\xff"]) {
+    for (let start = 1; start <= 4; start++) {
+      // Each of them begins and ends at every place of a word, and of four words.
+      const expected = [start];
+      for (let n = 1; n <= 100; n++) expected.push(n, 4 - n % 4);
+      for (let n = 1; n <= 100; n++) expected.push(n, 17 - n % 16);
+      const input = expected.map((n) => fill.repeat(n - 1) + "\n").join("");
+      const rio = new Rio(new MemoryReader([input]), input.length);
+      assertEquals(await rio.ready(), true);
+      assertEquals(text(rio.takeLines(lengths)), input);
+      assertEquals(lengths, expected);
+    }
+  }
+});
+
 Deno.test("more may come after EOF, as from a terminal", async () => {
   const rio = new Rio(new MemoryReader(["ab", null, "cde", "f\n", null, "g"]));
   assertEquals(await rio.ready(), true, "ab, and EOF");
