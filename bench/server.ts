@@ -1,10 +1,10 @@
 /**
- * `deno task bench:server`: our server beside its peers under `loadgen`, several
+ * `deno task bench:server [ROUNDS]`: our server beside its peers under `loadgen`, three
  * rounds of two seconds each in turn, standard output to a file; the median counts.
  */
 import { compile, freePort, median, run, serverOn } from "./run.ts";
 
-const ROUNDS = 3;
+const ROUNDS = Number(Deno.args[0] ?? 3);
 const SECONDS = 2;
 const LOADS = [
   { name: "50 clients, depth 1", load: [50, 64, 1] },
