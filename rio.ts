@@ -543,7 +543,8 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     let x = words[word] ^ NEWLINES | before;
     let found = (x - ONES) & ~x & HIGH_BITS;
     if (found === 0) {
-      // Sixteen bytes at a time, by a cheaper test, which bytes beyond ASCII may fail too.
+      // Sixteen bytes at a time, by a cheaper test. Bytes beyond ASCII may fail it too:
+      // the exact one below decides.
       while (
         word + 4 <= last &&
         (((words[word + 1] ^ NEWLINES) - ONES |
