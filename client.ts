@@ -246,6 +246,7 @@ export async function echoClient(
 ): Promise<{ sent: number; received: number }> {
   const count = { sent: 0, received: 0 };
   const rio = new Rio(clientfd);
+  const buf = new Uint8Array(BLOCK);
   let sentAll = false;
   let inputError: unknown;
 
@@ -275,9 +276,9 @@ export async function echoClient(
     clearTimeout(timer);
     timer = undefined;
     if (!alive) return false;
-    const lines = rio.takeLines([]);
-    count.received += lines.length;
-    await rioWriten(output, lines);
+    const n = rio.takeLines(buf, []);
+    count.received += n;
+    await rioWriten(output, buf.subarray(0, n));
     return true;
   };
 
@@ -335,8 +336,7 @@ export async function echoClient(
 
 const USAGE =
   "usage: client.ts [host] [port] [--unix=PATH] [--tls] [--cafile=FILE] [--lockstep] [--connect-timeout=SEC] [--timeout=SEC] [--help] [--version]";
-const HELP =
-  `The echo client of CS:APP: sends standard input to the server and prints what comes
+const HELP = `The echo client of CS:APP: sends standard input to the server and prints what comes
 back.
 
   host                   the server's name or address (default localhost)

@@ -70,24 +70,23 @@ export async function echo(
   connfd: Reader & Writer,
   { stats = new EchoStats(), onLines }: EchoOptions = {},
 ): Promise<void> {
-  const rio = new Rio(connfd, ECHO_BUFSIZE);
+  const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
+  const usrbuf = new Uint8Array(ECHO_BUFSIZE);
   const lengths: number[] = [];
   while (await rio.ready()) {
-    const lines = rio.takeLines(lengths);
+    const n = rio.takeLines(usrbuf, lengths);
     stats.lines += lengths.length;
-    stats.bytesIn += lines.length;
+    stats.bytesIn += n;
     const printed = onLines?.(lengths);
     if (printed !== undefined) await printed;
-    await rioWriten(connfd, lines);
-    stats.bytesOut += lines.length;
+    await rioWriten(connfd, usrbuf.subarray(0, n));
+    stats.bytesOut += n;
   }
 }
 
 /** Who is at the other end, as a diagnostic names it. */
 function peername(addr: Deno.Addr): string {
-  return "hostname" in addr
-    ? address(unmapped(addr.hostname), addr.port)
-    : "a client";
+  return "hostname" in addr ? address(unmapped(addr.hostname), addr.port) : "a client";
 }
 
 /** An IPv4 address without the IPv6 around it. */

@@ -276,7 +276,5 @@ async function isStale(path: string): Promise<boolean> {
 
 /** An address as it stands in a URL. */
 export function address(hostname: string, port: number): string {
-  return hostname.includes(":")
-    ? `[${hostname}]:${port}`
-    : `${hostname}:${port}`;
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }

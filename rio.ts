@@ -1,8 +1,10 @@
 /**
- * The RIO (robust I/O) package of CS:APP: bounded byte lines and exact-n reads
- * on one buffer, over anything that has a `read` method.
+ * The RIO (robust I/O) package of CS:APP: bounded byte lines and exact-n reads on one buffer, over
+ * anything that has a `read` method. The names are those of csapp.c, in camelCase. The file stands
+ * alone: it imports nothing at run time.
  *
- * A person who knows `csapp.c` finds the same names here, in camelCase.
+ * Every way to read is three steps: `Rio.#wait` reads bytes into the buffer, the only one that
+ * waits; `LineBuffer.find` finds the end of a line; `LineBuffer.consume` takes bytes.
  *
  * @module
  */
@@ -16,63 +18,53 @@ export const RIO_BUFSIZE = 8192;
 /** Bytes of the longest text line, its NUL included: `MAXLINE` of csapp.h. */
 export const MAXLINE = 8192;
 
+const GROWN_BUFSIZE = 65_536;
+const MAX_BUFSIZE = 2 ** 30; // the search counts in 32-bit integers
+const MAX_EMPTY_READS = 100; // in a row: a hang, as in Go's bufio
 const NEWLINE = 0x0a;
-const NEWLINES = 0x0a0a0a0a;
-const ONES = 0x01010101;
-const HIGH_BITS = 0x80808080;
-const GROWN_BUFSIZE = 65536;
-/** Bytes of a line that is copied rather than viewed. */
-const SHORT = 128;
-/** Reads of 0 bytes in a row that are taken for a hang, as Go's bufio does. */
-const MAX_EMPTY_READS = 100;
 
 /** What each read of a {@linkcode Rio} takes. */
 export interface ReadOptions {
   /**
-   * Gives the read up: it rejects with the signal's reason. No byte is lost: the
-   * read in flight stays with the `Rio`, and its bytes belong to the next call,
-   * even if they arrive a minute later. `AbortSignal.timeout(ms)` is a deadline.
+   * Gives the read up: it rejects with the signal's reason, and what still arrives belongs to the
+   * next call. `AbortSignal.timeout(ms)` is a deadline.
    */
   signal?: AbortSignal;
 }
 
-/** What {@linkcode Rio.readline} takes. */
-export interface ReadlineOptions extends ReadOptions {
+/** What a {@linkcode Rio} takes. */
+export interface RioOptions {
   /**
-   * As for {@linkcode Rio.readlineb}, a line comes in pieces of at most
-   * `maxlen - 1` bytes: 2 to the bytes that the buffer may grow to, plus 1.
-   * {@linkcode MAXLINE} unless given, or less if the buffer is smaller.
+   * Bytes in the buffer, 1 to 2^30. Unless given, {@linkcode RIO_BUFSIZE}, which grow to 64 KiB
+   * while reads fill the buffer, and are given back when they no longer do.
    */
-  maxlen?: number;
+  bufsize?: number;
+  /**
+   * Bytes of the longest line, its delimiter included: 1 to what the buffer may grow to; unless
+   * given, `MAXLINE - 1` if the buffer holds as many.
+   */
+  maxline?: number;
+  /**
+   * What becomes of a longer line: pieces of `maxline` bytes, as in C ("split", unless given), or a
+   * `Deno.errors.InvalidData`, after which the next call goes on behind that line ("throw").
+   */
+  tooLong?: "split" | "throw";
+  /** The byte that ends a line, 0 to 255; `\n` unless given. */
+  delimiter?: number;
 }
 
 /**
- * Reads exactly `n` bytes without a buffer: `rio_readn` of csapp.c.
+ * Reads exactly `n` bytes to `usrbuf` without a buffer, `rio_readn` of csapp.c, and returns their
+ * count: less than `n` only if EOF came first, 0 at EOF. Never mix it with a {@linkcode Rio} on the
+ * same descriptor, whose buffer may hold the bytes it waits for.
  *
- * Never mix it with a {@linkcode Rio} on the same descriptor, whose buffer may
- * hold the bytes that this one waits for.
- *
- * @param reader Where the bytes come from.
- * @param usrbuf Where the bytes go, from its first place on.
- * @param n How many bytes, 0 to `usrbuf.length`, which is the default.
- * @returns The count of bytes read: `n`, or less if EOF came first; 0 at EOF.
- * @throws {RangeError} If `n` is not an integer from 0 to `usrbuf.length`.
- * @throws {Error} If the reader returns 0 bytes a hundred times in a row, or a
- * count that can't be. What the reader throws is thrown on.
- *
+ * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, or the reader returns a
+ * count that can't be.
+ * @throws {Error} If the reader returns 0 bytes a hundred times in a row.
  * @example
  * ```ts
- * import { rioReadn } from "@netp/rio/rio";
- * import { assertEquals } from "@std/assert";
- *
- * const bytes = new TextEncoder().encode("a fixed-length record");
- * const reader = {
- *   read: (p: Uint8Array) => {
- *     p[0] = bytes[0];
- *     return Promise.resolve(1); // one byte at a time
- *   },
- * };
- * assertEquals(await rioReadn(reader, new Uint8Array(512), 7), 7);
+ * using file = await Deno.open("LICENSE");
+ * console.log(await rioReadn(file, new Uint8Array(100), 11)); // 11
  * ```
  */
 export async function rioReadn(
@@ -80,196 +72,154 @@ export async function rioReadn(
   usrbuf: Uint8Array,
   n: number = usrbuf.length,
 ): Promise<number> {
-  checkRange("read bytes", "n", n, 0, usrbuf.length);
+  checkRange("read bytes: n", n, 0, usrbuf.length);
   let done = 0;
   for (let empty = 0; done < n;) {
     const count = await reader.read(usrbuf.subarray(done, n));
     if (count === null) break;
-    checkTransfer("read", count, n - done);
+    checkRange("read bytes: the count read", count, 0, n - done);
     done += count;
-    empty = count === 0 ? checkProgress(empty + 1) : 0;
+    empty = count > 0 ? 0 : checkProgress(empty + 1);
   }
   return done;
 }
 
 /**
- * Writes all of `usrbuf`: `rio_writen` of csapp.c.
+ * Writes all of `usrbuf`, `rio_writen` of csapp.c, and returns its length. The bytes must not
+ * change until then.
  *
- * @param writer Where the bytes go.
- * @param usrbuf The bytes. They must not change until the promise resolves.
- * @returns The count of bytes written, always `usrbuf.length`.
  * @throws {Deno.errors.WriteZero} If a write takes 0 bytes.
- * @throws {Error} If a write returns a count that can't be. What the writer
- * throws is thrown on.
- *
+ * @throws {RangeError} If the writer returns a count that can't be.
  * @example
  * ```ts
- * import { rioWriten } from "@netp/rio/rio";
- * import { assertEquals } from "@std/assert";
- *
- * let out = "";
- * const writer = {
- *   write: (p: Uint8Array) => {
- *     out += String.fromCharCode(p[0]);
- *     return Promise.resolve(1); // a short count every time
- *   },
- * };
- * await rioWriten(writer, new TextEncoder().encode("hello\n"));
- * assertEquals(out, "hello\n");
+ * await rioWriten(Deno.stdout, new TextEncoder().encode("hello\n"));
  * ```
  */
-export async function rioWriten(
-  writer: Writer,
-  usrbuf: Uint8Array,
-): Promise<number> {
-  let done = 0;
-  while (done < usrbuf.length) {
-    const rest = done === 0 ? usrbuf : usrbuf.subarray(done);
+export async function rioWriten(writer: Writer, usrbuf: Uint8Array): Promise<number> {
+  for (let rest = usrbuf; rest.length > 0;) {
     const count = await writer.write(rest);
     if (count === 0) {
-      throw new Deno.errors.WriteZero(
-        `Cannot write: the writer took 0 of ${rest.length} bytes`,
-      );
+      throw new Deno.errors.WriteZero(`Cannot write: 0 of ${rest.length} bytes were taken`);
     }
-    checkTransfer("write", count, rest.length);
-    done += count;
+    checkRange("write: the count written", count, 0, rest.length);
+    if (count === rest.length) break;
+    rest = rest.subarray(count);
   }
-  return done;
+  return usrbuf.length;
 }
 
 /**
- * A read buffer on a descriptor: `rio_t` of csapp.c, with `rio_readinitb` as
- * its constructor.
- *
- * Lines and counted reads may be mixed freely on one `Rio`. Memory is bounded
- * by its buffer, whatever the peer sends. No byte is ever lost: what one call
- * leaves, an error in its middle included, the next call returns first.
- *
- * One read at a time: a second one that begins before the first has ended
- * rejects at once.
+ * Cuts the `\n` or `\r\n` off a line, which may lack it: a view of the same bytes.
  *
  * @example
  * ```ts
- * import { MAXLINE, Rio } from "@netp/rio/rio";
- * import { assertEquals } from "@std/assert";
- *
- * const listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * const clientfd = await Deno.connect({ port: listenfd.addr.port });
- * const connfd = await listenfd.accept();
- * await clientfd.write(new TextEncoder().encode("5\nhello"));
- *
- * const rio = new Rio(connfd);
- * const buf = new Uint8Array(MAXLINE);
- * const text = (n: number) => new TextDecoder().decode(buf.subarray(0, n));
- * const length = Number(text(await rio.readlineb(buf)));
- * assertEquals(text(await rio.readnb(buf, length)), "hello");
- *
- * for (const fd of [listenfd, clientfd, connfd]) fd.close();
+ * console.log(chomp(new TextEncoder().encode("+OK\r\n")).length); // 3
  * ```
  */
-export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
+export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Array<T> {
+  let end = line.length;
+  if (line[end - 1] === NEWLINE && line[--end - 1] === 0x0d) end--;
+  return line.subarray(0, end);
+}
+
+/**
+ * A read buffer on a descriptor: `rio_t` of csapp.c, with `rio_readinitb` as its constructor.
+ *
+ * - All ways to read may be mixed on one `Rio`, and each sees the same stream.
+ * - No byte is lost: after an error, the reader's or that of a signal, the next call returns
+ *   first what the failed one had read.
+ * - EOF is told once, by itself and behind all bytes before it, as 0, `null`, `false`, or the end
+ *   of the loop. The next call reads again: more may come, as from a terminal.
+ * - One read at a time: a second one, before the first was awaited, is an error. So are a hundred
+ *   reads of 0 bytes in a row, and a count that can't be.
+ * - Memory is bounded by the buffer, whatever the peer sends. A failed call that had read more
+ *   than the buffer holds adds what it had read.
+ * - What is returned is the caller's own: nothing that becomes of it touches the reader. Lines
+ *   that came together share their memory, so copy a line, `line.slice()`, before its buffer is
+ *   transferred, or if it is kept for long.
+ *
+ * @example
+ * ```ts
+ * using file = await Deno.open("LICENSE");
+ * const rio = new Rio(file);
+ * const title = new TextDecoder().decode(chomp((await rio.readline())!)); // a line,
+ * const n = await rio.readnb(new Uint8Array(512)); // then bytes, of the same buffer
+ * console.log(title, n); // MIT License 512
+ * ```
+ */
+export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #reader: Reader;
-  /** Bytes that the buffer may grow to. */
-  readonly #max: number;
-  /** Bytes of the longest piece of a line, unless `maxlen` is given. */
-  readonly #piece: number;
-  #buf: Uint8Array<ArrayBuffer>;
-  /** The same bytes, four by four. */
-  #words: Int32Array;
-  /** The bytes not yet taken by the user lie in `#buf` from `#pos` to `#end`. */
-  #pos = 0;
-  #end = 0;
-  /** So many of them, from the first on, are known not to be newlines. */
-  #seen = 0;
-  /** EOF came behind them. */
-  #last = false;
-  /** A read that was given up, or may be: its bytes go to `#buf` from `#end` on. */
+  readonly #buffer: LineBuffer;
+  readonly #maxline: number;
+  readonly #throws: boolean;
+  /** What comes next is the rest of a line that was too long. */
+  #skipping = false;
+  /** A read that was given up, or may be. */
   #flight: Flight | undefined;
   #busy = false;
-  /** Reads of 0 bytes in a row. */
-  #empty = 0;
-  #short: ShortLines | undefined;
 
   /**
    * Makes an empty buffer: `rio_readinitb` of csapp.c.
    *
-   * @param reader Where the bytes come from.
-   * @param bufsize Bytes in the buffer, at least 1, and fixed. Unless it is
-   * given, the buffer has {@linkcode RIO_BUFSIZE} bytes, and may grow to 64 KiB
-   * while reads fill it.
-   * @throws {RangeError} If `bufsize` is not an integer of 1 or more.
+   * @throws {RangeError} If an option is out of its range.
    */
-  constructor(reader: Reader, bufsize?: number) {
-    if (bufsize !== undefined) {
-      checkRange("make a Rio", "bufsize", bufsize, 1, Number.MAX_SAFE_INTEGER);
-    }
+  constructor(reader: Reader, options: RioOptions = {}) {
+    const { bufsize, tooLong, delimiter = NEWLINE } = options;
+    const max = bufsize ?? GROWN_BUFSIZE;
+    checkRange("make a Rio: bufsize", max, 1, MAX_BUFSIZE);
+    const { maxline = Math.min(MAXLINE - 1, max) } = options;
+    checkRange("make a Rio: maxline", maxline, 1, max);
+    checkRange("make a Rio: delimiter", delimiter, 0, 255);
     this.#reader = reader;
-    this.#max = bufsize ?? GROWN_BUFSIZE;
-    this.#piece = Math.min(MAXLINE - 1, this.#max);
-    this.#buf = allocate(bufsize ?? RIO_BUFSIZE);
-    this.#words = new Int32Array(this.#buf.buffer);
+    this.#buffer = new LineBuffer(delimiter, bufsize ?? RIO_BUFSIZE, max);
+    this.#maxline = maxline;
+    this.#throws = tooLong === "throw";
   }
 
   /**
-   * Reads one line, its newline kept, and stores a NUL after it:
-   * `rio_readlineb` of csapp.c.
+   * Reads one line to `usrbuf`, its delimiter kept, and stores a NUL behind it: `rio_readlineb` of
+   * csapp.c. Returns the count of bytes without the NUL. 0 means EOF, and that alone; `usrbuf` is
+   * then untouched.
    *
-   * The bytes read end in `\n` if and only if the line was complete. Otherwise
-   * `maxlen - 1` bytes were read and the line goes on with the next call, or EOF
-   * came after a last line without a newline.
+   * The bytes end in the delimiter if and only if the line was complete. Otherwise they are `maxlen
+   * - 1`, and the line goes on with the next call, or EOF came behind a last line without a
+   * newline. `maxlen` alone bounds them, not `maxline`.
    *
-   * @param usrbuf Where the line goes. At EOF it is left untouched.
-   * @param maxlen Bytes that may be stored, the NUL included: 2 to
-   * `usrbuf.length`, which is the default.
-   * @param options A signal to give the read up with.
-   * @returns The count of bytes without the NUL. 0 means EOF, and that alone.
-   * @throws {RangeError} If `maxlen` is not an integer from 2 to `usrbuf.length`.
-   * @throws {Error} If another read is under way; if the reader returns 0 bytes a
-   * hundred times in a row, or a count that can't be. What the reader throws, and
-   * the reason of an aborted signal, is thrown on. After each of these every byte
-   * is still there for the next call.
-   *
+   * @throws {RangeError} If `maxlen` isn't from 2 to `usrbuf.length`, its default.
    * @example
    * ```ts
-   * import { Rio } from "@netp/rio/rio";
-   * import { assertEquals } from "@std/assert";
-   *
-   * const buf = new Uint8Array(8);
    * using file = await Deno.open("LICENSE");
-   * const n = await new Rio(file).readlineb(buf);
-   * assertEquals(new TextDecoder().decode(buf.subarray(0, n)), "MIT Lic");
-   * assertEquals(buf[7], 0);
+   * console.log(await new Rio(file).readlineb(new Uint8Array(8))); // 7: "MIT Lic"
    * ```
    */
-  async readlineb(
+  readlineb(
     usrbuf: Uint8Array,
     maxlen: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
-    checkRange("read a line", "maxlen", maxlen, 2, usrbuf.length);
-    const n = await this.#transfer(usrbuf, maxlen - 1, true, options?.signal);
+    const n = isInRange(maxlen, 2, usrbuf.length) ? this.#now(maxlen - 1, options) : 0;
+    if (n === 0) return this.#readlineb(usrbuf, maxlen, options);
+    this.#buffer.move(usrbuf, 0, n);
+    usrbuf[n] = 0;
+    return Promise.resolve(n);
+  }
+
+  async #readlineb(usrbuf: Uint8Array, maxlen: number, options?: ReadOptions): Promise<number> {
+    checkRange("read a line: maxlen", maxlen, 2, usrbuf.length);
+    const n = await this.#move(usrbuf, maxlen - 1, true, options);
     if (n > 0) usrbuf[n] = 0;
     return n;
   }
 
   /**
-   * Reads exactly `n` bytes through the buffer: `rio_readnb` of csapp.c.
+   * Reads exactly `n` bytes to `usrbuf` through the buffer, `rio_readnb` of csapp.c, and returns
+   * their count: less than `n` only if EOF came first, 0 at EOF.
    *
-   * @param usrbuf Where the bytes go, from its first place on.
-   * @param n How many bytes, 0 to `usrbuf.length`, which is the default.
-   * @param options A signal to give the read up with.
-   * @returns The count of bytes read: `n`, or less if EOF came first; 0 at EOF.
-   * @throws {RangeError} If `n` is not an integer from 0 to `usrbuf.length`.
-   * @throws {Error} As {@linkcode Rio.readlineb} does.
-   *
+   * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, its default.
    * @example
    * ```ts
-   * import { Rio } from "@netp/rio/rio";
-   * import { assertEquals } from "@std/assert";
-   *
    * using file = await Deno.open("LICENSE");
-   * const rio = new Rio(file);
-   * assertEquals(await rio.readnb(new Uint8Array(100)), 100);
+   * console.log(await new Rio(file).readnb(new Uint8Array(100))); // 100
    * ```
    */
   async readnb(
@@ -277,348 +227,450 @@ export class Rio implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     n: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
-    checkRange("read bytes", "n", n, 0, usrbuf.length);
-    return await this.#transfer(usrbuf, n, false, options?.signal);
+    checkRange("read bytes: n", n, 0, usrbuf.length);
+    return await this.#move(usrbuf, n, false, options);
   }
 
   /**
-   * Reads one line, its newline kept, as a view that is valid until the next call on
-   * this `Rio`: `ReadSlice` of Go's bufio.
-   *
-   * It ends in `\n` if and only if the line was complete, as for
-   * {@linkcode Rio.readlineb}; no NUL is stored.
-   *
-   * @param options The bound of the line, and a signal to give the read up with.
-   * @returns The line, 1 byte at least, or `null` at EOF.
-   * @throws {RangeError} If `maxlen` is not an integer from 2 to the bytes that the
-   * buffer may grow to, plus 1.
-   * @throws {Error} As {@linkcode Rio.readlineb} does.
+   * Reads what there is to `p`, the buffer first, and returns the count of bytes, 0 only if `p` is
+   * empty; `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed on:
+   * to `copy` of `@std/io`, or to another `Rio`.
    *
    * @example
    * ```ts
-   * import { Rio } from "@netp/rio/rio";
-   * import { assertEquals } from "@std/assert";
-   *
-   * using file = await Deno.open("LICENSE");
-   * const line = await new Rio(file).readline();
-   * assertEquals(new TextDecoder().decode(line!), "MIT License\n");
-   * ```
-   */
-  readline(
-    options?: ReadlineOptions,
-  ): Promise<Uint8Array<ArrayBuffer> | null> {
-    if (options === undefined && !this.#busy) {
-      const length = this.#next(this.#piece);
-      if (length > SHORT) return Promise.resolve(this.#take(length));
-      if (length > 0) {
-        this.#short ??= new ShortLines();
-        const line = this.#short.copy(this.#words, this.#pos, length);
-        this.#pos += length;
-        this.#seen = 0;
-        return line;
-      }
-    }
-    return this.#readline(options);
-  }
-
-  async #readline(
-    options: ReadlineOptions | undefined,
-  ): Promise<Uint8Array<ArrayBuffer> | null> {
-    return await this.ready(options)
-      ? this.#take(this.#next(this.#limit(options?.maxlen)))
-      : null;
-  }
-
-  /**
-   * Waits until the next line, or as much of it as `maxlen` lets through, is in the
-   * buffer; {@linkcode Rio.takeLines} then takes it and all that came with it.
-   *
-   * @param options The bound of the line, and a signal to give the wait up with.
-   * @returns Whether there is a line: false means EOF, and that alone.
-   * @throws {RangeError} As {@linkcode Rio.readline} does.
-   * @throws {Error} As {@linkcode Rio.readlineb} does.
-   *
-   * @example
-   * ```ts
-   * import { Rio } from "@netp/rio/rio";
-   * import { assertEquals } from "@std/assert";
-   *
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
-   * let count = 0;
-   * for (const lengths: number[] = []; await rio.ready();) {
-   *   rio.takeLines(lengths);
-   *   count += lengths.length;
-   * }
-   * assertEquals(count, 21);
+   * await rio.readline();
+   * console.log(await rio.read(new Uint8Array(2000))); // 1066
    * ```
    */
-  ready(options?: ReadlineOptions): Promise<boolean> {
-    const drained = this.#pos === this.#end && this.#flight === undefined;
-    if (!drained || this.#busy || options !== undefined) {
-      return this.#ready(options);
-    }
-    // A server's case: a read that brings whole lines, and so needs no search for one.
-    this.#busy = true;
-    try {
-      return this.#reader.read(this.#room()).then(this.#arrived, this.#failed);
-    } catch (error) {
-      this.#busy = false;
-      return Promise.reject(error);
-    }
-  }
-
-  readonly #arrived = (count: number | null): boolean | Promise<boolean> => {
-    this.#busy = false;
-    return this.#filled(count) &&
-      (this.#buf[this.#end - 1] === NEWLINE || this.#ready(undefined));
-  };
-
-  readonly #failed = (error: unknown): never => {
-    this.#busy = false;
-    throw error;
-  };
-
-  async #ready(options: ReadlineOptions | undefined): Promise<boolean> {
-    const limit = this.#limit(options?.maxlen);
-    const signal = options?.signal;
-    this.#checkIdle(signal);
-    this.#busy = true;
-    try {
-      while (this.#next(limit) === 0) {
-        if (this.#filled(await this.#read(signal))) continue;
-        this.#last = this.#pos < this.#end;
-        return this.#last;
-      }
-      return true;
-    } finally {
-      this.#busy = false;
-    }
+  async read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
+    if (p.length === 0) return 0;
+    if (!(await this.fill(1, options))) return null;
+    const n = Math.min(p.length, this.#buffer.length);
+    this.#buffer.move(p, 0, n);
+    return n;
   }
 
   /**
-   * Takes all the lines that are in the buffer, without a promise: so a server
-   * answers a burst of them with one write.
-   *
-   * @param lengths Is set to the count of bytes of each line, its newline included.
-   * @param maxlen As for {@linkcode Rio.readline}, a longer line comes in pieces.
-   * @returns The lines, one behind the other, as a view into the buffer, which is
-   * valid until the next call on this `Rio`. It is empty if no whole line is there,
-   * and never so after {@linkcode Rio.ready} has said true.
-   * @throws {RangeError} As {@linkcode Rio.readline} does.
-   * @throws {Error} If a read is under way.
+   * Reads one line, its delimiter kept, of 1 byte at least; `null` at EOF. It ends in the delimiter
+   * if and only if the line was complete. {@linkcode Rio.takeLine} reads many short lines faster,
+   * without a promise for each.
    *
    * @example
    * ```ts
-   * import { Rio } from "@netp/rio/rio";
-   * import { assertEquals } from "@std/assert";
+   * using file = await Deno.open("LICENSE");
+   * const line = await new Rio(file).readline();
+   * console.log(new TextDecoder().decode(chomp(line!))); // MIT License
+   * ```
+   */
+  async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    const n = this.#now(this.#maxline, options) || await this.#wait(this.#maxline, true, options);
+    return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
+  }
+
+  /**
+   * The lines to come, as {@linkcode Rio.readline} returns them. Leaving the loop leaves the
+   * descriptor open, and what comes behind the last line to the next read.
    *
+   * @example
+   * ```ts
+   * using file = await Deno.open("LICENSE");
+   * for await (const line of new Rio(file)) console.log(line.length); // 12, 1, 33, ...
+   * ```
+   */
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
+    const later = async (): Promise<IteratorResult<Uint8Array<ArrayBuffer>>> => {
+      const n = this.#checkLine(await this.#wait(this.#maxline, true));
+      return n > 0 ? { value: this.#buffer.take(n) } : { done: true, value: undefined };
+    };
+    return {
+      next: () => {
+        const n = this.#busy ? 0 : this.#buffer.find(this.#maxline, true);
+        if (n === 0 || this.#isTooLong(n)) return later();
+        return Promise.resolve({ value: this.#buffer.take(n) });
+      },
+    };
+  }
+
+  /**
+   * Waits until the next line, or piece of one, is in the buffer. What came with it is there too,
+   * and can be taken without a promise. False means EOF, and that alone.
+   *
+   * @example
+   * ```ts
+   * using file = await Deno.open("LICENSE");
+   * const rio = new Rio(file);
+   * while (await rio.ready()) {
+   *   for (let line; (line = rio.takeLine());) console.log(line.length);
+   * }
+   * ```
+   */
+  ready(options?: ReadOptions): Promise<boolean> {
+    return this.#wait(this.#maxline, true, options).then((n) => this.#checkLine(n) > 0);
+  }
+
+  /**
+   * Takes the next line, or piece of one; `null` if the buffer doesn't hold it. After {@linkcode
+   * Rio.ready} it is the fast way to read many.
+   *
+   * @example
+   * ```ts
+   * using file = await Deno.open("LICENSE");
+   * console.log(new Rio(file).takeLine()); // null: nothing was read
+   * ```
+   */
+  takeLine(): Uint8Array<ArrayBuffer> | null {
+    this.#checkIdle();
+    const n = this.#buffer.find(this.#maxline, true);
+    return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
+  }
+
+  /**
+   * Takes the lines, or pieces, that are in the buffer, as many as fit, to `usrbuf`: so a server
+   * answers a burst of them with one write. Returns the count of bytes, 0 if there is none.
+   * `lengths` is set to the bytes of each line, its delimiter included.
+   *
+   * @throws {RangeError} If `usrbuf` has less than `maxline` bytes.
+   * @example
+   * ```ts
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
    * const lengths: number[] = [];
    * await rio.ready();
-   * const lines = rio.takeLines(lengths);
-   * assertEquals(new TextDecoder().decode(lines.subarray(0, lengths[0])), "MIT License\n");
+   * rio.takeLines(new Uint8Array(MAXLINE), lengths); // 1078
+   * console.log(lengths); // [12, 1, 33, ...]
    * ```
    */
-  takeLines(lengths: number[], maxlen?: number): Uint8Array<ArrayBuffer> {
-    const limit = this.#limit(maxlen);
-    this.#checkIdle(undefined);
-    const start = this.#pos;
+  takeLines(usrbuf: Uint8Array, lengths: number[]): number {
+    checkRange("take lines: maxline", this.#maxline, 1, usrbuf.length);
+    this.#checkIdle();
+    const buffer = this.#buffer;
     let count = 0;
-    for (let length; (length = this.#next(limit)) > 0;) {
-      lengths[count++] = length;
-      this.#pos += length;
-      this.#seen = 0;
+    let total = 0;
+    let n = this.#checkLine(buffer.find(this.#maxline, true));
+    while (n > 0 && total + n <= usrbuf.length && !this.#isTooLong(n)) {
+      lengths[count++] = n;
+      total += n;
+      buffer.consume(n);
+      n = buffer.find(this.#maxline, true);
     }
     if (lengths.length !== count) lengths.length = count;
-    return this.#buf.subarray(start, this.#pos);
+    buffer.pos -= total;
+    buffer.move(usrbuf, 0, total);
+    return total;
   }
 
   /**
-   * The lines to come, each as {@linkcode Rio.readline} returns it, but a copy that
-   * the caller owns. Leaving the loop leaves the descriptor open and what comes
-   * behind the last line in the buffer, for the next read.
+   * Waits until at least `n` bytes are in the buffer, and takes none: `fill_buf` of Rust's
+   * `BufRead`. False means that EOF comes before them.
    *
-   * @throws {Error} As {@linkcode Rio.readline} does.
+   * @throws {RangeError} If `n` isn't from 1, its default, to what the buffer may grow to.
+   * @example
+   * ```ts
+   * using file = await Deno.open("LICENSE");
+   * console.log(await new Rio(file).fill(2000)); // false
+   * ```
+   */
+  async fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
+    checkRange("fill the buffer: n", n, 1, this.#buffer.max);
+    return await this.#wait(n, false, options) === n;
+  }
+
+  /**
+   * Shows what is in the buffer, and takes none of it.
    *
    * @example
    * ```ts
-   * import { Rio } from "@netp/rio/rio";
-   * import { assertEquals } from "@std/assert";
-   *
    * using file = await Deno.open("LICENSE");
-   * const lines = [];
-   * for await (const line of new Rio(file)) lines.push(line);
-   * assertEquals(new TextDecoder().decode(lines[0]), "MIT License\n");
+   * const rio = new Rio(file);
+   * if (await rio.fill(3)) console.log(rio.peek().subarray(0, 3)); // M, I, T
    * ```
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-    for (let line; (line = await this.readline()) !== null;) {
-      yield line.slice();
+  peek(): Uint8Array<ArrayBuffer> {
+    this.#checkIdle();
+    return this.#buffer.copy();
+  }
+
+  /** One read that may be given up, and taken up again by the next call. */
+  async #land(room: Uint8Array, signal?: AbortSignal): Promise<number | null> {
+    signal?.throwIfAborted();
+    const flight = this.#flight ??= new Flight(this.#reader.read(room), room);
+    if (!flight.landed) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const giveUp = () => reject(signal?.reason);
+      flight.wake = resolve;
+      signal?.addEventListener("abort", giveUp);
+      await promise.finally(() => signal?.removeEventListener("abort", giveUp));
+    }
+    this.#flight = undefined;
+    return await flight.read;
+  }
+
+  /**
+   * The one place that reads: waits until the buffer holds a line, if `line`, or else `limit`
+   * bytes, or all that is left before EOF. Returns the count of these bytes; 0 tells EOF.
+   */
+  async #wait(limit: number, line: boolean, options?: ReadOptions): Promise<number> {
+    const signal = options?.signal;
+    signal?.throwIfAborted();
+    this.#checkIdle();
+    this.#busy = true;
+    const buffer = this.#buffer;
+    try {
+      let empty = 0;
+      let n;
+      while ((n = buffer.find(limit, line)) === 0 && !buffer.ended) {
+        const room = this.#flight?.room ?? buffer.room();
+        const count = signal || this.#flight
+          ? await this.#land(room, signal)
+          : await this.#reader.read(room);
+        if (count !== null) checkRange("read bytes: the count read", count, 0, room.length);
+        empty = count === 0 ? checkProgress(empty + 1) : 0;
+        buffer.append(room, count);
+        if (this.#skipping) this.#skipLine();
+      }
+      if (n === 0) buffer.ended = false;
+      return n;
+    } finally {
+      this.#hold();
     }
   }
 
-  /** Bytes of the longest piece of a line that `maxlen` lets through. */
-  #limit(maxlen: number | undefined): number {
-    if (maxlen === undefined) return this.#piece;
-    checkRange("read a line", "maxlen", maxlen, 2, this.#max + 1);
-    return maxlen - 1;
+  /** As `#wait` for a line, if it is there; else 0. An async function would take far longer. */
+  #now(limit: number, options?: ReadOptions): number {
+    const n = options || this.#busy ? 0 : this.#buffer.find(limit, true);
+    if (n > 0) this.#hold();
+    return n;
   }
 
-  /** Takes bytes from the buffer, as a view. */
-  #take(length: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(this.#buf.buffer, this.#pos, length);
-    this.#pos += length;
+  /** Keeps the next read from beginning until whoever awaits this one goes on. */
+  #hold(): void {
+    this.#busy = true;
+    RESOLVED.then(this.#free);
+  }
+
+  readonly #free = (): void => {
+    this.#busy = false;
+  };
+
+  #checkIdle(): void {
+    if (!this.#busy) return;
+    throw new Error("Cannot read: another read of this Rio is under way");
+  }
+
+  /** Moves bytes to usrbuf: `limit` of them, or fewer at EOF or after a delimiter. */
+  async #move(
+    usrbuf: Uint8Array,
+    limit: number,
+    line: boolean,
+    options?: ReadOptions,
+  ): Promise<number> {
+    const buffer = this.#buffer;
+    let done = 0;
+    try {
+      for (let more = limit > 0; more;) {
+        const want = Math.min(limit - done, buffer.max);
+        const n = await this.#wait(want, line, options);
+        if (n === 0) buffer.ended = done > 0; // then the next call tells EOF
+        more = n === want && done + n < limit && !(line && buffer.isLine(n));
+        buffer.move(usrbuf, done, n);
+        done += n;
+      }
+      return done;
+    } catch (error) {
+      buffer.unread(usrbuf.subarray(0, done));
+      throw error;
+    }
+  }
+
+  #isTooLong(n: number): boolean {
+    return this.#throws && n === this.#maxline && !this.#buffer.isLine(n);
+  }
+
+  /** Returns the bytes of a line, or throws if they are a piece that shouldn't be. */
+  #checkLine(n: number): number {
+    if (!this.#isTooLong(n)) return n;
+    this.#skipLine();
+    throw new Deno.errors.InvalidData(
+      `Cannot read a line: no delimiter in its first ${this.#maxline} bytes`,
+    );
+  }
+
+  #skipLine(): void {
+    const buffer = this.#buffer;
+    const n = buffer.find(buffer.length, true);
+    this.#skipping = !buffer.isLine(n) && !buffer.ended;
+    buffer.consume(n);
+  }
+}
+
+const RESOLVED = Promise.resolve();
+const EMPTY = new Uint8Array(0);
+const ONES = 0x01010101;
+const HIGH_BITS = 0x80808080;
+const SHORT = 32; // bytes that are moved one by one faster than by a view of them
+
+/**
+ * The bytes that were read and not yet taken, from `pos` to `end`, and the search for the end of a
+ * line among them.
+ */
+class LineBuffer {
+  pos = 0;
+  end = 0;
+  /** EOF comes behind these bytes. */
+  ended = false;
+  /** Bytes from `pos` on that hold no delimiter. */
+  #seen = 0;
+  #bytes: Uint8Array<ArrayBuffer>;
+  /** The same memory, four bytes at a time. */
+  #words: Int32Array;
+  /** What `take` gives out: a copy of the bytes from `#copied` on, unless it is empty. */
+  #copy = EMPTY;
+  #copied = 0;
+  readonly #delimiters: number;
+  readonly #min: number;
+  readonly max: number;
+
+  constructor(delimiter: number, min: number, max: number) {
+    this.#delimiters = delimiter * ONES | 0;
+    this.#min = min;
+    this.max = max;
+    this.#bytes = allocate(min);
+    this.#words = new Int32Array(this.#bytes.buffer);
+  }
+
+  get length(): number {
+    return this.end - this.pos;
+  }
+
+  /**
+   * Bytes that are here of what is asked for: a line, if `line`, or else `limit` bytes, or all that
+   * is left before EOF. 0 if it isn't all here.
+   */
+  find(limit: number, line: boolean): number {
+    const stop = Math.min(this.end, this.pos + limit);
+    if (line) {
+      const at = this.#search(this.pos + this.#seen, stop);
+      this.#seen = Math.max(this.#seen, (at < 0 ? stop : at) - this.pos);
+      if (at >= 0) return this.#seen + 1;
+    }
+    const n = stop - this.pos;
+    return n === limit || this.ended ? n : 0;
+  }
+
+  /** Whether the first `n` bytes end in a delimiter. */
+  isLine(n: number): boolean {
+    const last = this.#bytes[this.pos + n - 1];
+    return n > 0 && last === (this.#delimiters & 0xff);
+  }
+
+  consume(n: number): void {
+    this.pos += n;
     this.#seen = 0;
+  }
+
+  /** Takes bytes, and moves them to usrbuf. */
+  move(usrbuf: Uint8Array, at: number, n: number): void {
+    const { pos } = this;
+    const bytes = this.#bytes;
+    if (n < SHORT) {
+      for (let i = 0; i < n; i++) usrbuf[at + i] = bytes[pos + i];
+    } else {
+      usrbuf.set(bytes.subarray(pos, pos + n), at);
+    }
+    this.consume(n);
+  }
+
+  /** A copy of what is here. */
+  copy(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(this.pos, this.end);
+  }
+
+  /** Takes bytes, and returns them in memory that is the caller's: a copy, made once a read. */
+  take(n: number): Uint8Array<ArrayBuffer> {
+    if (this.#copy.length === 0) { // as it also is when the caller has transferred it
+      this.#copy = this.copy();
+      this.#copied = this.pos;
+    }
+    const bytes = new Uint8Array(this.#copy.buffer, this.pos - this.#copied, n);
+    this.consume(n);
     return bytes;
   }
 
   /**
-   * Bytes of the next line, or of the next piece of one: of `limit` bytes, or before
-   * EOF. 0 if the buffer doesn't hold it.
+   * Room for a read behind the bytes that are left. The buffer doubles if the last read filled it,
+   * and is as small as at first if it is empty and that read was small.
    */
-  #next(limit: number): number {
-    const stop = Math.min(this.#end, this.#pos + limit);
-    const newline = this.#newline(this.#pos + this.#seen, stop);
-    if (newline >= 0) return newline + 1 - this.#pos;
-    this.#seen = Math.max(this.#seen, stop - this.#pos);
-    if (this.#last || this.#seen >= limit) return stop - this.#pos;
-    return 0;
+  room(): Uint8Array {
+    const { length } = this.#bytes;
+    let size = length;
+    if (this.end === length) size = 2 * length;
+    else if (this.length === 0 && this.end <= this.#min) size = this.#min;
+    size = Math.min(size, this.max);
+    this.#copy = EMPTY;
+    this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
+    return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
 
-  /** Moves bytes to usrbuf: `limit` of them, or fewer at EOF or after a newline. */
-  async #transfer(
-    usrbuf: Uint8Array,
-    limit: number,
-    line: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<number> {
-    this.#checkIdle(signal);
-    this.#busy = true;
-    let done = 0;
-    try {
-      while (done < limit) {
-        if (this.#pos === this.#end) {
-          if (this.#filled(await this.#read(signal))) continue;
-          break;
-        }
-        const stop = Math.min(this.#end, this.#pos + limit - done);
-        const newline = line ? this.#newline(this.#pos, stop) : -1;
-        const part = this.#buf.subarray(
-          this.#pos,
-          newline < 0 ? stop : newline + 1,
-        );
-        usrbuf.set(part, done);
-        this.#pos += part.length;
-        this.#seen = 0;
-        done += part.length;
-        if (newline >= 0) break;
-      }
-      return done;
-    } catch (error) {
-      this.#unread(usrbuf.subarray(0, done));
-      throw error;
-    } finally {
-      this.#busy = false;
+  /** Takes in what was read to `room`. */
+  append(room: Uint8Array, count: number | null): void {
+    this.ended = count === null;
+    if (count === null) return;
+    if (room.buffer !== this.#bytes.buffer) { // `unread` has moved the buffer since
+      this.#bytes.set(room.subarray(0, count), this.end);
     }
+    this.end += count;
   }
 
-  #checkIdle(signal: AbortSignal | undefined): void {
-    signal?.throwIfAborted();
-    if (this.#busy) {
-      throw new Error("Cannot read: another read of this Rio is under way");
-    }
+  /** Puts bytes back that were taken. */
+  unread(bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (length > this.pos) this.#moveTo(allocate(this.#bytes.length + length), length);
+    this.pos -= length;
+    this.#bytes.set(bytes, this.pos);
+    this.#seen = 0;
+    this.#copy = EMPTY;
   }
 
-  /** The place of the first newline from `start` to `stop`, or -1. */
-  #newline(start: number, stop: number): number {
-    if (start === stop) return -1;
-    // Four bytes at a time: the lowest bit left is that of the first newline among
+  #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
+    if (pos === this.pos && memory === this.#bytes) return;
+    memory.set(this.#bytes.subarray(this.pos, this.end), pos);
+    this.end += pos - this.pos;
+    this.pos = pos;
+    if (memory === this.#bytes) return;
+    this.#bytes = memory;
+    this.#words = new Int32Array(memory.buffer);
+  }
+
+  /** The place of the first delimiter from `start` to `stop`, or -1. */
+  #search(start: number, stop: number): number {
+    if (start >= stop) return -1;
+    // Four bytes at a time: the lowest bit left is that of the first delimiter among
     // them (Hacker's Delight, 6-1). Typed arrays are little-endian wherever Deno runs.
     const words = this.#words;
+    const delimiters = this.#delimiters;
     const last = (stop - 1) >> 2;
     let word = start >> 2;
     const before = (1 << ((start & 3) << 3)) - 1; // bytes that don't count
-    let x = words[word] ^ NEWLINES | before;
+    let x = words[word] ^ delimiters | before;
     let found = (x - ONES) & ~x & HIGH_BITS;
     if (found === 0) {
-      // Sixteen bytes at a time, by a cheaper test. Bytes beyond ASCII may fail it too:
-      // the exact one below decides.
+      // Sixteen at a time, by a test that says "none" or "perhaps".
       while (
         word + 4 <= last &&
-        (((words[word + 1] ^ NEWLINES) - ONES |
-            (words[word + 2] ^ NEWLINES) - ONES |
-            (words[word + 3] ^ NEWLINES) - ONES |
-            (words[word + 4] ^ NEWLINES) - ONES) & HIGH_BITS) === 0
+        (((words[word + 1] ^ delimiters) - ONES |
+            (words[word + 2] ^ delimiters) - ONES |
+            (words[word + 3] ^ delimiters) - ONES |
+            (words[word + 4] ^ delimiters) - ONES) & HIGH_BITS) === 0
       ) word += 4;
     }
     while (found === 0 && word < last) {
-      x = words[++word] ^ NEWLINES;
+      x = words[++word] ^ delimiters;
       found = (x - ONES) & ~x & HIGH_BITS;
     }
     const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
     return found !== 0 && at < stop ? at : -1;
-  }
-
-  /** One read into the buffer: its count, or null at EOF. */
-  #read(signal: AbortSignal | undefined): Promise<number | null> {
-    return signal === undefined && this.#flight === undefined
-      ? this.#reader.read(this.#room())
-      : this.#land(signal);
-  }
-
-  /** One read that may be given up, and taken up again. */
-  async #land(signal: AbortSignal | undefined): Promise<number | null> {
-    this.#flight ??= new Flight(this.#reader.read(this.#room()));
-    await this.#flight.landing(signal);
-    const { read } = this.#flight;
-    this.#flight = undefined;
-    return await read;
-  }
-
-  /** Takes note of a read; false at EOF. */
-  #filled(count: number | null): boolean {
-    if (count === null) return false;
-    checkTransfer("read", count, this.#buf.length - this.#end);
-    this.#end += count;
-    this.#empty = count === 0 ? checkProgress(this.#empty + 1) : 0;
-    return true;
-  }
-
-  /**
-   * Room for the next read, behind the bytes kept. If the last read filled the
-   * buffer, it doubles.
-   */
-  #room(): Uint8Array {
-    this.#last = false;
-    const old = this.#buf;
-    const grow = this.#end === old.length ? 2 : 1;
-    const size = Math.min(old.length * grow, this.#max);
-    if (size !== old.length) {
-      this.#buf = allocate(size);
-      this.#words = new Int32Array(this.#buf.buffer);
-      this.#buf.set(old.subarray(this.#pos, this.#end));
-    } else if (this.#pos < this.#end) {
-      old.copyWithin(0, this.#pos, this.#end);
-    }
-    this.#end -= this.#pos;
-    this.#pos = 0;
-    return this.#end === 0 ? this.#buf : this.#buf.subarray(this.#end);
-  }
-
-  /** Puts bytes that were moved to the user back, all others being moved too. */
-  #unread(bytes: Uint8Array): void {
-    if (bytes.length > this.#pos) {
-      const room = this.#buf.subarray(this.#end);
-      const buf = allocate(bytes.length + room.length);
-      this.#flight?.redirect(room, buf.subarray(bytes.length));
-      this.#buf = buf;
-      this.#words = new Int32Array(buf.buffer);
-      this.#pos = this.#end = bytes.length;
-    }
-    this.#pos -= bytes.length;
-    this.#buf.set(bytes, this.#pos);
   }
 }
 
@@ -627,69 +679,22 @@ function allocate(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(Math.ceil(length / 4) * 4), 0, length);
 }
 
-/**
- * The place that short lines are copied to. To make a view and a promise for a line
- * takes several times as long as to find it; here they are made once for each
- * length, and each place in a word that a line may begin at.
- */
-class ShortLines {
-  readonly #words = new Int32Array(SHORT / 4 + 1);
-  readonly #lines: Promise<Uint8Array<ArrayBuffer>>[] = [];
-
-  copy(words: Int32Array, pos: number, length: number) {
-    const last = (pos + length - 1) >> 2;
-    for (let from = pos >> 2, to = 0; from <= last; from++, to++) {
-      this.#words[to] = words[from];
-    }
-    const start = pos & 3;
-    return this.#lines[length << 2 | start] ??= Promise.resolve(
-      new Uint8Array(this.#words.buffer, start, length),
-    );
-  }
-}
-
 /** A read that can be waited for more than once. */
 class Flight {
-  read: Promise<number | null>;
-  #landed = false;
-  #wake: (() => void) | undefined;
+  landed = false;
+  wake = (): void => {};
 
-  constructor(read: Promise<number | null>) {
-    this.read = read;
+  constructor(readonly read: Promise<number | null>, readonly room: Uint8Array) {
     const land = () => {
-      this.#landed = true;
-      this.#wake?.();
+      this.landed = true;
+      this.wake();
     };
     // The one reaction on the promise, however often a wait is given up.
     read.then(land, land);
   }
-
-  /** Resolves when the read has ended, rejects when the signal aborts. */
-  async landing(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#landed) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const giveUp = () => reject(signal?.reason);
-    signal?.addEventListener("abort", giveUp);
-    this.#wake = resolve;
-    try {
-      await promise;
-    } finally {
-      signal?.removeEventListener("abort", giveUp);
-      this.#wake = undefined;
-    }
-  }
-
-  /** Has the bytes that come to `from` copied to `to`. */
-  redirect(from: Uint8Array, to: Uint8Array): void {
-    this.read = this.read.then((count) => {
-      if (count !== null) to.set(from.subarray(0, count));
-      return count;
-    });
-    this.read.catch(() => {}); // it is thrown to the next call
-  }
 }
 
-/** Throws if so many reads of 0 bytes in a row are too many, or else returns it. */
+/** Throws if so many reads of 0 bytes in a row are too many, or else returns them. */
 function checkProgress(empty: number): number {
   if (empty < MAX_EMPTY_READS) return empty;
   throw new Error(
@@ -697,24 +702,13 @@ function checkProgress(empty: number): number {
   );
 }
 
-function checkRange(
-  what: string,
-  name: string,
-  value: number,
-  min: number,
-  max: number,
-): void {
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new RangeError(
-      `Cannot ${what}: ${name} must be an integer from ${min} to ${max}, current value is ${value}`,
-    );
-  }
+function isInRange(value: number, min: number, max: number): boolean {
+  return Number.isSafeInteger(value) && value >= min && value <= max;
 }
 
-function checkTransfer(what: string, count: number, length: number): void {
-  if (!Number.isSafeInteger(count) || count < 0 || count > length) {
-    throw new Error(
-      `Cannot ${what}: the ${what} of ${length} bytes returned the count ${count}`,
-    );
-  }
+function checkRange(what: string, value: number, min: number, max: number): void {
+  if (isInRange(value, min, max)) return;
+  throw new RangeError(
+    `Cannot ${what} must be an integer from ${min} to ${max}, current value is ${value}`,
+  );
 }

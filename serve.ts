@@ -102,9 +102,7 @@ export class Connfd implements Reader, Writer {
   read(p: Uint8Array): Promise<number | null> {
     this.quiet = 0;
     const turn = this.#turns.take();
-    return turn === undefined
-      ? this.conn.read(p)
-      : turn.then(() => this.conn.read(p));
+    return turn === undefined ? this.conn.read(p) : turn.then(() => this.conn.read(p));
   }
 
   /** Writes up to `p.length` bytes, and says how many. */

@@ -18,13 +18,7 @@ import {
   UsageError,
 } from "./cli.ts";
 import { EchoServer, json, type Printer, total } from "./echo.ts";
-import {
-  address,
-  LISTENQ,
-  openListenfd,
-  openTlsListenfd,
-  openUnixListenfd,
-} from "./listen.ts";
+import { address, LISTENQ, openListenfd, openTlsListenfd, openUnixListenfd } from "./listen.ts";
 import type { Listenfd } from "./serve.ts";
 import type { Workers } from "./workers.ts";
 
@@ -38,13 +32,7 @@ export {
   TlsListenfd,
   type TlsListenOptions,
 } from "./listen.ts";
-export {
-  Connfd,
-  type Listenfd,
-  serve,
-  type ServeOptions,
-  ServeStats,
-} from "./serve.ts";
+export { Connfd, type Listenfd, serve, type ServeOptions, ServeStats } from "./serve.ts";
 
 /** Standard output that is given up when it fails: a server serves on. */
 function fallible(stdout: Stdout): Printer {
@@ -67,8 +55,7 @@ function fallible(stdout: Stdout): Printer {
 
 const USAGE =
   "usage: server.ts [port] [--host=ADDR] [--unix=PATH] [--cert=FILE --key=FILE] [--backlog=N] [--concurrency=N] [--workers=N] [--idle-timeout=SEC] [--max-seconds=SEC] [--grace=SEC] [--names] [--quiet] [--stats] [--help] [--version]";
-const HELP =
-  `The echo server of CS:APP: prints who connects and how many bytes each line has,
+const HELP = `The echo server of CS:APP: prints who connects and how many bytes each line has,
 and writes the line back.
 
   port                the port to listen on, 0 for any free one (default ${PORT})
@@ -180,9 +167,7 @@ async function main(
     running.stop();
     const { active } = total(await running.stats());
     console.error(
-      `server: ${signal}: ${count(active, "connection")} left, ${
-        grace / 1000
-      } s of grace`,
+      `server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`,
     );
   });
   if (Deno.build.os !== "windows") {

@@ -6,12 +6,7 @@
  * @module
  */
 import { label, reason, Stdout } from "./cli.ts";
-import {
-  EchoServer,
-  type EchoServerOptions,
-  type Printer,
-  type Stats,
-} from "./echo.ts";
+import { EchoServer, type EchoServerOptions, type Printer, type Stats } from "./echo.ts";
 import { type ListenOptions, openListenfd } from "./listen.ts";
 
 /** What the main thread says. */

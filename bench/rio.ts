@@ -10,8 +10,7 @@ const ROUNDS = 5;
 const SECONDS = 1;
 
 const deno = [Deno.execPath(), "run", "--allow-net"];
-const peer = (name: string) =>
-  new URL(`peers/${name}`, import.meta.url).pathname;
+const peer = (name: string) => new URL(`peers/${name}`, import.meta.url).pathname;
 
 const lengths = Deno.args.length > 0 ? Deno.args.map(Number) : LENGTHS;
 const sender = await compile("sender.c");
@@ -45,14 +44,10 @@ for (const length of lengths) {
   process.kill();
   await process.status;
 
-  const medians = Object.entries(rates).map(([name, rates]) =>
-    [name, median(rates)] as const
-  );
+  const medians = Object.entries(rates).map(([name, rates]) => [name, median(rates)] as const);
   const c = medians[0][1];
   const best = Math.max(
-    ...medians.filter(([name]) => JAVASCRIPT.test(name)).map(([, rate]) =>
-      rate
-    ),
+    ...medians.filter(([name]) => JAVASCRIPT.test(name)).map(([, rate]) => rate),
   );
   console.log(
     `\n| ${length} B | lines/s | MB/s | of C | of the best JavaScript |`,

@@ -28,9 +28,7 @@ const SERVERS: Record<string, (port: string) => string[]> = {
 };
 
 console.log(
-  `| lines/s | ${
-    Object.keys(SERVERS).join(" | ")
-  } | of C | of Node | quiet, of plain |`,
+  `| lines/s | ${Object.keys(SERVERS).join(" | ")} | of C | of Node | quiet, of plain |`,
 );
 console.log(`| --- |${" ---: |".repeat(Object.keys(SERVERS).length + 3)}`);
 for (const { name, load } of LOADS) {

@@ -91,9 +91,7 @@ async function lines(): Promise<void> {
   using clientfd = await connect();
   const rio = new Rio(clientfd);
   for (let i = 0; i < 200; i++) {
-    const line = randomBytes(1 + Math.random() * 2000).map((b) =>
-      b === 10 ? 11 : b
-    );
+    const line = randomBytes(1 + Math.random() * 2000).map((b) => b === 10 ? 11 : b);
     line[line.length - 1] = 10;
     await rioWriten(clientfd, line);
     const back = await rio.readline();

@@ -18,8 +18,7 @@ const COMMAND_LINE = {
   boolean: ["quiet"],
   positionals: 2,
 };
-const parse = (line: string) =>
-  parseFlags(line.split(" ").filter(Boolean), COMMAND_LINE);
+const parse = (line: string) => parseFlags(line.split(" ").filter(Boolean), COMMAND_LINE);
 
 // The same must come of the parser of @std/cli and of the one in its place.
 const GOOD: [line: string, positionals: string[], flags: unknown][] = [
@@ -146,8 +145,7 @@ Deno.test("Stdout prints as often as it is told, whatever room there is", async 
 });
 
 Deno.test("the version and the packages are the same everywhere", async () => {
-  const read = (name: string) =>
-    Deno.readTextFile(new URL(`../${name}`, import.meta.url));
+  const read = (name: string) => Deno.readTextFile(new URL(`../${name}`, import.meta.url));
   const config = JSON.parse(await read("deno.json"));
   const importMap = JSON.parse(await read("npm/import_map.json"));
   assertEquals(config.version, VERSION);
@@ -170,9 +168,7 @@ Deno.test("the version and the packages are the same everywhere", async () => {
   }
   for (const [name, specifier] of Object.entries<string>(config.imports)) {
     const stood = name in importMap.imports ||
-      Object.keys(importMap.imports).some((key) =>
-        key.startsWith(`${specifier}/`)
-      );
+      Object.keys(importMap.imports).some((key) => key.startsWith(`${specifier}/`));
     assertEquals(stood, true, `nothing stands in for ${name}`);
     if (specifier.startsWith("npm:")) {
       assertEquals(importMap.imports[name], specifier);

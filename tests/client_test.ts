@@ -1,20 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  echoClient,
-  openClientfd,
-  openTlsClientfd,
-  ServerClosedError,
-} from "@netp/rio/client";
+import { echoClient, openClientfd, openTlsClientfd, ServerClosedError } from "@netp/rio/client";
 import { MAXLINE } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
-import {
-  bytes,
-  fillQueue,
-  freePort,
-  MemoryReader,
-  noise,
-  text,
-} from "./helpers.ts";
+import { bytes, fillQueue, freePort, MemoryReader, noise, text } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
 const MODES = [{ lockstep: false }, { lockstep: true }];

@@ -1,16 +1,7 @@
 /** No client can end the server, starve another, or fool it; no shortage either. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Rio, rioWriten } from "@netp/rio/rio";
-import {
-  bytes,
-  Client,
-  connect,
-  has,
-  Program,
-  ROOT,
-  runProgram,
-  startServer,
-} from "./helpers.ts";
+import { bytes, Client, connect, has, Program, ROOT, runProgram, startServer } from "./helpers.ts";
 
 /** Runs python with `port` and `socket` at hand; RST sends a reset at close. */
 async function python(port: number, script: string): Promise<void> {
@@ -38,8 +29,7 @@ const MiB = 1 << 20;
 
 Deno.test({
   ...PYTHON,
-  name:
-    "RST at any moment: one line a fault, and the next is served (needs python3)",
+  name: "RST at any moment: one line a fault, and the next is served (needs python3)",
   async fn() {
     await using server = await startServer();
     await python(
@@ -102,8 +92,7 @@ for i in range(300):
 
 Deno.test({
   ...LINUX,
-  name:
-    "a client that sends and never reads stands still alone, in bounded memory",
+  name: "a client that sends and never reads stands still alone, in bounded memory",
   async fn() {
     await using server = await startServer("--concurrency=2", "--quiet");
     using greedy = await connect(server.port);
@@ -183,8 +172,7 @@ Deno.test({
 
 Deno.test({
   ...PYTHON,
-  name:
-    "out of descriptors: nobody is dropped, the next is served when one closes (needs python3)",
+  name: "out of descriptors: nobody is dropped, the next is served when one closes (needs python3)",
   async fn() {
     await using server = new Program("sh", [
       "-c",
@@ -386,8 +374,7 @@ Deno.test({
 
 Deno.test({
   ...LINUX,
-  name:
-    "a Unix socket: a stale file is replaced, a living one never, and it is gone at exit",
+  name: "a Unix socket: a stale file is replaced, a living one never, and it is gone at exit",
   async fn() {
     const dir = await Deno.makeTempDir();
     const path = `${dir}/echo.sock`;

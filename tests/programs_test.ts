@@ -17,8 +17,7 @@ import {
   text,
 } from "./helpers.ts";
 
-const client = (...args: (string | number)[]) =>
-  Program.script("client.ts", ...args);
+const client = (...args: (string | number)[]) => Program.script("client.ts", ...args);
 
 Deno.test("client and server print what the C programs print", async () => {
   await using server = await startServer();
@@ -107,8 +106,7 @@ Deno.test("a file of 20 MB of random bytes comes back identical", async () => {
     const data = noise(20_000_000);
     await Deno.writeFile(`${dir}/in`, data);
     const deno = Deno.execPath();
-    const command =
-      `"${deno}" run -q --allow-net client.ts 127.0.0.1 ${server.port}`;
+    const command = `"${deno}" run -q --allow-net client.ts 127.0.0.1 ${server.port}`;
     await using shell = new Program("sh", [
       "-c",
       `${command} < "${dir}/in" > "${dir}/out"`,
@@ -242,8 +240,7 @@ for (const [program, args, message] of USAGE_ERRORS) {
 
 for (const program of ["server", "client"]) {
   Deno.test(`${program} --help and --version`, async () => {
-    const script = (flag: string) =>
-      runProgram(Program.script(`${program}.ts`, flag));
+    const script = (flag: string) => runProgram(Program.script(`${program}.ts`, flag));
     const help = await script("--help");
     assertEquals([help.code, help.stderr], [0, ""]);
     assertEquals(await script("-h"), help);
@@ -461,8 +458,7 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
 }
 
 Deno.test({
-  name:
-    "a standard output that was made non-blocking loses nothing (needs python3)",
+  name: "a standard output that was made non-blocking loses nothing (needs python3)",
   ignore: !has("python3"),
   async fn() {
     const script = `
@@ -528,11 +524,9 @@ Deno.test("the programs run from a URL with an empty cache, no registry asked", 
       const path = new URL(request.url).pathname;
       asked.push(path);
       const source = await Deno.readTextFile(ROOT + path).catch(() => null);
-      return source === null
-        ? new Response(null, { status: 404 })
-        : new Response(source, {
-          headers: { "content-type": "application/typescript" },
-        });
+      return source === null ? new Response(null, { status: 404 }) : new Response(source, {
+        headers: { "content-type": "application/typescript" },
+      });
     },
   );
   const origin = `http://127.0.0.1:${web.addr.port}`;

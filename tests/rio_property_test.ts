@@ -1,10 +1,10 @@
 /**
- * Any bytes, cut into any chunks, read by any mix of calls, with stalls, aborts and
- * errors in between, against a reference that is slow and obviously right: what is
- * left of the input, and how much of it each call must take.
+ * Any bytes, cut into any chunks, read by any mix of calls, with stalls, aborts at any
+ * microtask, errors and transfers in between, against a reference that is slow and obviously
+ * right: what is left of the input, and how much of it each call must take.
  */
 import { assert, assertEquals } from "@std/assert";
-import { MAXLINE, type Reader, Rio } from "@netp/rio/rio";
+import { MAXLINE, type Reader, Rio, type RioOptions } from "@netp/rio/rio";
 // Not in deno.json, whose packages `deno task` fetches whatever the task.
 import * as fc from "npm:fast-check@^4.10.2";
 import { noise } from "./helpers.ts";
@@ -13,22 +13,27 @@ import { noise } from "./helpers.ts";
 type Event = number | "error" | "stall" | "nothing";
 const NAMES = [
   "readlineb",
+  "plain readlineb",
   "readline",
   "plain readline",
   "readnb",
+  "read",
+  "takeLine",
   "takeLines",
   "iterator",
+  "peek",
 ] as const;
 /** What the user calls next. */
 type Call = {
   name: typeof NAMES[number];
-  /** Bytes for readnb, lines for the iterator, else maxlen, unless it is plain. */
+  /** Bytes for readnb, read and peek, maxlen for readlineb, lines for the iterator. */
   size: number;
-  /** Whether to give up when the reader stalls, or to wait. */
-  abort: boolean;
+  /** Microtasks to the abort, if the call takes a signal. */
+  abort: number | undefined;
+  /** Whether to transfer what was returned. */
+  transfer: boolean;
 };
-
-const NO_SIGNAL: Call["name"][] = ["plain readline", "iterator"];
+const NO_SIGNAL: Call["name"][] = ["plain readlineb", "plain readline", "iterator"];
 
 class ScriptedError extends Error {}
 
@@ -52,8 +57,7 @@ class ScriptedReader implements Reader {
       return await this.read(p);
     }
     await Promise.resolve();
-    const part = this.input.subarray(this.#pos).subarray(0, event)
-      .subarray(0, p.length);
+    const part = this.input.subarray(this.#pos).subarray(0, event).subarray(0, p.length);
     p.set(part);
     this.#pos += part.length;
     return part.length || null;
@@ -72,71 +76,115 @@ class ScriptedReader implements Reader {
   }
 }
 
-/** Bytes of the line, or piece of at most `limit` bytes, that `rest` begins with. */
-function lineLength(rest: number[], limit: number): number {
-  const newline = rest.indexOf(10);
-  return Math.min(newline < 0 ? rest.length : newline + 1, limit, rest.length);
+/** What is left of the input, as the reference sees it. */
+class Rest {
+  constructor(public bytes: number[], readonly options: RioOptions & { maxline: number }) {}
+
+  /** Bytes of the line, or piece of at most `limit` bytes, that comes at `at`. */
+  line(limit: number, at = 0): number {
+    const newline = this.bytes.indexOf(this.options.delimiter!, at);
+    const end = newline < 0 ? this.bytes.length : newline + 1;
+    return Math.min(end - at, limit);
+  }
+
+  /** As `line`, or null if the line is too long and that is an error. */
+  maxline(at = 0): number | null {
+    const { maxline, tooLong, delimiter } = this.options;
+    const n = this.line(maxline, at);
+    const whole = n > 0 && this.bytes[at + n - 1] === delimiter;
+    return tooLong === "throw" && n === maxline && !whole ? null : n;
+  }
+
+  /** Holds that `bytes` come next, and takes them. */
+  take(bytes: Uint8Array, expected: number, name: string) {
+    assertEquals([...bytes], this.bytes.splice(0, expected), name);
+  }
+
+  /** Takes the line that is too long, whole. */
+  skip() {
+    this.bytes.splice(0, this.line(Infinity));
+  }
 }
 
 /** Calls once, and holds the result against what is left of the input. */
 async function check(
   rio: Rio,
-  { name, size }: Call,
-  rest: number[],
-  bufsize: number,
+  { name, size, transfer }: Call,
+  rest: Rest,
+  max: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const limit = Math.min(MAXLINE - 1, bufsize);
-  const take = (bytes: Uint8Array, expected: number) => {
-    assertEquals([...bytes], rest.splice(0, expected), name);
+  const give = (bytes: Uint8Array<ArrayBuffer>) => {
+    bytes.fill(7); // it is the caller's
+    if (transfer) structuredClone(bytes, { transfer: [bytes.buffer] });
   };
-  if (name === "readnb") {
-    const usrbuf = new Uint8Array(size);
-    const expected = Math.min(size, rest.length);
-    const n = await rio.readnb(usrbuf, size, { signal });
-    assertEquals(n, expected);
-    take(usrbuf.subarray(0, n), expected);
-  } else if (name === "readlineb") {
-    const usrbuf = new Uint8Array(size).fill(7);
-    const expected = lineLength(rest, size - 1);
-    const n = await rio.readlineb(usrbuf, size, { signal });
-    assertEquals(n, expected);
-    assert(n === 0 ? usrbuf.every((byte) => byte === 7) : usrbuf[n] === 0);
-    take(usrbuf.subarray(0, n), expected);
-  } else if (name === "plain readline") {
-    const line = await rio.readline();
-    assertEquals(line === null, rest.length === 0);
-    if (line !== null) take(line, lineLength(rest, limit));
-  } else if (name === "iterator") {
-    let lines = size;
-    for await (const line of rio) {
-      take(line, lineLength(rest, limit));
-      line.fill(7); // it is the caller's
-      if (--lines === 0) return;
+  const takeLine = (line: Uint8Array<ArrayBuffer> | null | undefined) => {
+    const expected = rest.maxline()!;
+    assertEquals(line ?? null, expected === 0 ? null : line);
+    if (!line) return;
+    rest.take(line, expected, name);
+    give(line);
+  };
+  try {
+    if (name === "readnb" || name === "read") {
+      const usrbuf = new Uint8Array(size);
+      const n = name === "read"
+        ? await rio.read(usrbuf, { signal })
+        : await rio.readnb(usrbuf, size, { signal });
+      const expected = Math.min(size, rest.bytes.length);
+      if (name === "readnb") assertEquals(n, expected);
+      else if (expected === 0) assertEquals(n, null);
+      else assert(n !== null && n > 0 && n <= expected);
+      rest.take(usrbuf.subarray(0, n ?? 0), n ?? 0, name);
+    } else if (name === "readlineb" || name === "plain readlineb") {
+      const usrbuf = new Uint8Array(size).fill(7);
+      const n = name === "readlineb"
+        ? await rio.readlineb(usrbuf, size, { signal })
+        : await rio.readlineb(usrbuf);
+      assertEquals(n, rest.line(size - 1));
+      assert(n === 0 ? usrbuf.every((byte) => byte === 7) : usrbuf[n] === 0);
+      rest.take(usrbuf.subarray(0, n), n, name);
+    } else if (name === "peek") {
+      const n = Math.min(size, max);
+      assertEquals(await rio.fill(n, { signal }), n <= rest.bytes.length);
+      const seen = rio.peek();
+      assert(seen.length >= Math.min(n, rest.bytes.length));
+      assertEquals([...seen], rest.bytes.slice(0, seen.length), name);
+      give(seen);
+    } else if (name === "iterator") {
+      let lines = size;
+      for await (const line of rio) {
+        takeLine(line);
+        if (--lines === 0) return;
+      }
+      assertEquals(rest.bytes.length, 0);
+    } else if (name === "readline") {
+      takeLine(await rio.readline({ signal }));
+    } else if (name === "plain readline") {
+      takeLine(await rio.readline());
+    } else if (name === "takeLine") {
+      const ready = await rio.ready({ signal });
+      assertEquals(ready, rest.bytes.length > 0);
+      takeLine(rio.takeLine());
+    } else {
+      const ready = await rio.ready({ signal });
+      assertEquals(ready, rest.bytes.length > 0);
+      const usrbuf = new Uint8Array(Math.max(size, rest.options.maxline));
+      const lengths = [99];
+      const n = rio.takeLines(usrbuf, lengths);
+      let at = 0;
+      for (const length of lengths) {
+        assertEquals(length, rest.maxline(at));
+        at += length;
+      }
+      assertEquals(at, n);
+      assertEquals(n > 0, ready);
+      rest.take(usrbuf.subarray(0, n), n, name);
     }
-    assertEquals(rest.length, 0);
-  } else {
-    const maxlen = Math.min(size, bufsize + 1);
-    const expected = lineLength(rest, maxlen - 1);
-    if (name === "readline") {
-      const line = await rio.readline({ maxlen, signal });
-      assertEquals(line === null, rest.length === 0);
-      if (line !== null) take(line, lineLength(rest, maxlen - 1));
-      return;
-    }
-    assertEquals(await rio.ready({ maxlen, signal }), expected > 0);
-    const lengths = [99];
-    const lines = rio.takeLines(lengths, maxlen);
-    const expecteds = [];
-    for (let left = lines.length, at = 0; left > 0;) {
-      const length = lineLength(rest.slice(at), maxlen - 1);
-      expecteds.push(length);
-      left -= length;
-      at += length;
-    }
-    assertEquals(lengths, expecteds);
-    assertEquals(lengths.length > 0, expected > 0);
-    take(lines, lines.length);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.InvalidData)) throw error;
+    assertEquals(rest.maxline(), null, "it is too long");
+    rest.skip();
   }
 }
 
@@ -145,36 +193,39 @@ async function run(
   input: Uint8Array,
   script: Event[],
   calls: Call[],
-  bufsize: number | undefined,
+  options: RioOptions,
 ): Promise<void> {
   const reader = new ScriptedReader(input, [...script]);
-  const rio = new Rio(reader, bufsize);
-  const rest = [...input];
+  const rio = new Rio(reader, options);
+  const max = options.bufsize ?? 65536;
+  const rest = new Rest([...input], {
+    ...options,
+    delimiter: options.delimiter ?? 10,
+    maxline: options.maxline ?? Math.min(MAXLINE - 1, max),
+  });
   const errors = script.filter((event) => event === "error").length;
   let thrown = 0;
-  const finish: Call = { name: "readline", size: 100, abort: false };
-  for (let i = 0; i < calls.length || rest.length > 0; i++) {
+  const finish: Call = { name: "readline", size: 100, abort: undefined, transfer: false };
+  for (let i = 0; i < calls.length || rest.bytes.length > 0; i++) {
     const call = calls[i] ?? finish;
-    let { abort } = call;
+    let abort = NO_SIGNAL.includes(call.name) ? undefined : call.abort;
     for (let done = false; !done;) {
-      const left = [...rest];
+      const left = [...rest.bytes];
       const giveUp = new AbortController();
-      const result = check(rio, call, rest, bufsize ?? 65536, giveUp.signal)
+      const result = check(rio, call, rest, max, giveUp.signal)
         .then(() => done = true, (error) => error);
-      while (await Promise.race([result, reader.stalled]) === undefined) {
-        if (!abort || NO_SIGNAL.includes(call.name)) {
-          reader.release();
-          continue;
-        }
-        abort = false; // the next try waits
+      if (abort !== undefined) {
+        for (let k = 0; k < abort; k++) await null;
         giveUp.abort(new ScriptedError());
-        break;
+        abort = undefined; // the next try waits
+      } else {
+        while (await Promise.race([result, reader.stalled]) === undefined) reader.release();
       }
       const error = await result;
       if (error === true) break;
       if (!(error instanceof ScriptedError)) throw error;
       if (!giveUp.signal.aborted) thrown++;
-      if (call.name !== "iterator") assertEquals(rest, left, "nothing is lost");
+      if (call.name !== "iterator") assertEquals(rest.bytes, left, "nothing is lost");
     }
   }
   if (reader.waits) reader.release();
@@ -189,30 +240,36 @@ const byte = fc.oneof(
 );
 const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 8, arbitrary: fc.integer({ min: 1, max: 40 }) },
-  {
-    weight: 3,
-    arbitrary: fc.constantFrom<Event>("error", "stall", "nothing"),
-  },
+  { weight: 3, arbitrary: fc.constantFrom<Event>("error", "stall", "nothing") },
 );
 const calls = (max: number) =>
   fc.array(
     fc.record({
       name: fc.constantFrom(...NAMES),
       size: fc.integer({ min: 2, max }),
-      abort: fc.boolean(),
+      abort: fc.option(fc.integer({ min: 0, max: 30 }), { nil: undefined }),
+      transfer: fc.boolean(),
     }),
     { maxLength: 20 },
   );
+const options = fc.record({
+  bufsize: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
+  maxline: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
+  tooLong: fc.constantFrom(undefined, "split" as const, "throw" as const),
+  delimiter: fc.constantFrom(undefined, 0, 0x8a, 0xff),
+}).map(({ maxline, ...options }) => ({
+  ...options,
+  maxline: maxline && Math.min(maxline, options.bufsize ?? maxline),
+}));
 
-Deno.test("any bytes, chunks, calls, aborts, errors and buffer sizes", async () => {
+Deno.test("any bytes, chunks, calls, aborts, errors and options", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(byte, { maxLength: 200 }),
       fc.array(event, { maxLength: 30 }),
       calls(60),
-      fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
-      (input, script, calls, bufsize) =>
-        run(Uint8Array.from(input), script, calls, bufsize),
+      options,
+      (input, script, calls, options) => run(Uint8Array.from(input), script, calls, options),
     ),
     { numRuns: 10_000 },
   );
@@ -233,7 +290,7 @@ Deno.test("large inputs, a buffer that grows, lines of all lengths", async () =>
         const input = noise(length).map((b, i) =>
           (b * 7 + i) % lines === 0 ? 10 : (b & mask) === 10 ? 11 : b & mask
         );
-        await run(input, script, calls, undefined);
+        await run(input, script, calls, {});
       },
     ),
     { numRuns: 40 },

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { MAXLINE, Rio, RIO_BUFSIZE, rioReadn, rioWriten } from "@netp/rio/rio";
+import { chomp, MAXLINE, Rio, RIO_BUFSIZE, rioReadn, rioWriten } from "@netp/rio/rio";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
 /** All that `readlineb` has to say of a reader. */
@@ -11,6 +11,26 @@ async function linesOf(rio: Rio, maxlen: number): Promise<string[]> {
     lines.push(text(buf.subarray(0, n)));
   }
   return lines;
+}
+
+/** A reader whose reads end when the test says so. */
+class SlowReader {
+  reads: { room: Uint8Array; end: (part: string | Error | null) => void }[] = [];
+
+  read(p: Uint8Array): Promise<number | null> {
+    const { promise, resolve, reject } = Promise.withResolvers<number | null>();
+    this.reads.push({
+      room: p,
+      end(part) {
+        if (part instanceof Error) reject(part);
+        else {
+          if (part !== null) p.set(bytes(part));
+          resolve(part === null ? null : part.length);
+        }
+      },
+    });
+    return promise;
+  }
 }
 
 Deno.test("the constants are those of csapp.h", () => {
@@ -66,7 +86,7 @@ Deno.test("rioWriten takes a write of 0 bytes for an error", async () => {
   await assertRejects(
     () => rioWriten(writer, bytes("hello\n")),
     Deno.errors.WriteZero,
-    "0 of 4 bytes",
+    "Cannot write: 0 of 4 bytes were taken",
   );
 });
 
@@ -79,7 +99,7 @@ Deno.test("a count that can't be is an error", async () => {
     const buf = new Uint8Array(6);
     await assertRejects(() => rioWriten(fd, buf), Error, `${count}`);
     await assertRejects(() => rioReadn(fd, buf), Error, `${count}`);
-    await assertRejects(() => new Rio(fd, 6).readnb(buf), Error, `${count}`);
+    await assertRejects(() => new Rio(fd, { bufsize: 6 }).readnb(buf), Error, `${count}`);
   }
 });
 
@@ -88,7 +108,7 @@ Deno.test("readlineb returns lines, whatever the chunks and the buffer", async (
   const lines = ["one\n", "\n", "two\0\r\n", "\xff\xfe\n", "last"];
   for (const chunk of [1, 2, 3, 5, 100]) {
     for (const bufsize of [1, 2, 3, 7, 8192, undefined]) {
-      const rio = new Rio(MemoryReader.of(input, chunk), bufsize);
+      const rio = new Rio(MemoryReader.of(input, chunk), { bufsize });
       assertEquals(await linesOf(rio, 100), lines);
       assertEquals(await linesOf(rio, 100), [], "EOF again");
     }
@@ -97,7 +117,7 @@ Deno.test("readlineb returns lines, whatever the chunks and the buffer", async (
 
 Deno.test("readlineb breaks a line longer than maxlen - 1", async () => {
   const read = (maxlen: number) =>
-    linesOf(new Rio(MemoryReader.of("abcdef\ngh\n", 4), 3), maxlen);
+    linesOf(new Rio(MemoryReader.of("abcdef\ngh\n", 4), { bufsize: 3 }), maxlen);
   assertEquals(await read(2), [..."abcdef\ngh\n"]);
   assertEquals(await read(4), ["abc", "def", "\n", "gh\n"]);
   assertEquals(await read(7), ["abcdef", "\n", "gh\n"]);
@@ -127,19 +147,19 @@ Deno.test("readlineb takes maxlen from 2 to the length of usrbuf", async () => {
   assertEquals(await rio.readlineb(buf, 2), 1);
 });
 
-Deno.test("a Rio takes a bufsize of 1 or more", () => {
-  for (const bufsize of [0, -1, 1.5, NaN]) {
+Deno.test("a Rio takes a bufsize from 1 to 2^30", () => {
+  for (const bufsize of [0, -1, 1.5, NaN, 2 ** 30 + 1, 2 ** 31]) {
     assertThrows(
-      () => new Rio(MemoryReader.of("", 1), bufsize),
+      () => new Rio(MemoryReader.of("", 1), { bufsize }),
       RangeError,
-      `${bufsize}`,
+      `Cannot make a Rio: bufsize must be an integer from 1 to 1073741824, current value is ${bufsize}`,
     );
   }
 });
 
 Deno.test("lines and counted reads may be mixed", async () => {
   for (const chunk of [1, 4, 100]) {
-    const rio = new Rio(MemoryReader.of("5\nhel\nolast\nend", chunk), 4);
+    const rio = new Rio(MemoryReader.of("5\nhel\nolast\nend", chunk), { bufsize: 4 });
     const buf = new Uint8Array(20);
     assertEquals(await rio.readlineb(buf), 2);
     assertEquals(await rio.readnb(buf, 5), 5);
@@ -154,7 +174,7 @@ Deno.test("lines and counted reads may be mixed", async () => {
 Deno.test("an error in the middle keeps the bytes for the next call", async () => {
   for (const bufsize of [1, 2, 3, 4, 8192]) {
     const parts = ["abcd", new Error("cut"), "ef", new Error("again"), "g\nh"];
-    const rio = new Rio(new MemoryReader(parts), bufsize);
+    const rio = new Rio(new MemoryReader(parts), { bufsize });
     const buf = new Uint8Array(20);
     await assertRejects(() => rio.readlineb(buf), Error, "cut");
     await assertRejects(() => rio.readnb(buf, 7), Error, "again");
@@ -181,35 +201,84 @@ Deno.test("a reader that returns 0 bytes again and again is an error", async () 
   assertEquals(await rio.readnb(buf, 2), 2, "the bytes are still there");
 });
 
-Deno.test("two reads at once are an error, and the first goes on", async () => {
-  const buf = new Uint8Array(10);
-  for (
-    const read of [
-      (rio: Rio) => rio.readnb(buf, 3),
-      async (rio: Rio) => {
-        assert(await rio.ready());
-        rio.takeLines([]);
-        return 3;
-      },
-    ]
-  ) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const reader = MemoryReader.of("abc", 3);
-    const rio = new Rio({
-      read: async (p) => {
-        await promise;
-        return await reader.read(p);
-      },
-    });
-    const first = read(rio);
-    await assertRejects(() => rio.readlineb(buf), Error, "under way");
-    await assertRejects(() => rio.readnb(buf), Error, "under way");
-    await assertRejects(() => rio.ready(), Error, "under way");
-    resolve();
-    assertEquals(await first, 3);
-    assertEquals(await rio.readlineb(buf), 0);
-  }
-});
+/** Every way to read what comes next: its text, and "" at EOF. */
+const WAYS: Record<string, (rio: Rio, signal?: AbortSignal) => Promise<string>> = {
+  async readlineb(rio, signal) {
+    const buf = new Uint8Array(MAXLINE);
+    return text(buf.subarray(0, await rio.readlineb(buf, MAXLINE, signal && { signal })));
+  },
+  async readnb(rio, signal) {
+    const buf = new Uint8Array(8);
+    return text(buf.subarray(0, await rio.readnb(buf, 8, signal && { signal })));
+  },
+  async read(rio, signal) {
+    const buf = new Uint8Array(100);
+    return text(buf.subarray(0, await rio.read(buf, signal && { signal }) ?? 0));
+  },
+  async readline(rio, signal) {
+    return text(await rio.readline(signal && { signal }) ?? new Uint8Array(0));
+  },
+  async "for await"(rio) {
+    for await (const line of rio) return text(line);
+    return "";
+  },
+  async takeLine(rio, signal) {
+    return await rio.ready(signal && { signal }) ? text(rio.takeLine()!) : "";
+  },
+  async takeLines(rio, signal) {
+    if (!(await rio.ready(signal && { signal }))) return "";
+    const buf = new Uint8Array(MAXLINE);
+    return text(buf.subarray(0, rio.takeLines(buf, [])));
+  },
+  async peek(rio, signal) {
+    await rio.fill(8, signal && { signal });
+    const buf = new Uint8Array(rio.peek().length);
+    const seen = text(rio.peek());
+    if (buf.length > 0) assertEquals(await rio.readnb(buf), buf.length);
+    assertEquals(text(buf), seen);
+    return seen;
+  },
+};
+const SIGNAL_WAYS = Object.entries(WAYS).filter(([way]) => way !== "for await");
+
+for (const [way, next] of Object.entries(WAYS)) {
+  Deno.test(`two reads at once are an error, whatever is buffered: ${way}`, async () => {
+    // The first has to wait.
+    const reader = new SlowReader();
+    const waiting = new Rio(reader);
+    const first = next(waiting);
+    for (const [, other] of Object.entries(WAYS)) {
+      await assertRejects(() => other(waiting), Error, "another read");
+    }
+    assertThrows(() => waiting.takeLine(), Error, "another read");
+    assertThrows(() => waiting.takeLines(new Uint8Array(MAXLINE), []), Error, "another read");
+    assertThrows(() => waiting.peek(), Error, "another read");
+    reader.reads[0].end("8 bytes\n");
+    assertEquals(await first, "8 bytes\n");
+
+    // The first has its bytes already; the iterator's are the caller's own, and in order.
+    if (way === "for await") return;
+    const rio = new Rio(new MemoryReader(["8 bytes\n8 more.\n"]));
+    await rio.fill(16);
+    const both = await Promise.allSettled([next(rio), rio.readline()]);
+    assertEquals(both.map((result) => result.status), ["fulfilled", "rejected"]);
+    const rest = await rio.readline();
+    if (way === "read" || way === "takeLines" || way === "peek") assertEquals(rest, null);
+    else assertEquals(text(rest!), "8 more.\n");
+  });
+
+  Deno.test(`an EOF is told once, behind all bytes before it: ${way}`, async () => {
+    for (const first of ["ready", "fill", "takeLines", undefined]) {
+      const rio = new Rio(new MemoryReader(["abc", null, "def\n", null, null, "g", null]));
+      if (first === "ready") await rio.ready();
+      if (first === "fill") await rio.fill(4);
+      if (first === "takeLines") rio.takeLines(new Uint8Array(MAXLINE), []);
+      const told = [];
+      for (let i = 0; i < 7; i++) told.push(await next(rio));
+      assertEquals(told, ["abc", "", "def\n", "", "", "g", ""], `${first} before it`);
+    }
+  });
+}
 
 Deno.test("a wait that fails leaves the Rio as it was", async () => {
   const errors = [
@@ -221,11 +290,11 @@ Deno.test("a wait that fails leaves the Rio as it was", async () => {
   ];
   const reader = MemoryReader.of("line\n", 5);
   const rio = new Rio({ read: (p) => errors.shift()?.() ?? reader.read(p) });
-  for (const message of ["later", "at once", "count -1"]) {
+  for (const message of ["later", "at once", "current value is -1"]) {
     await assertRejects(() => rio.ready(), Error, message);
   }
   assert(await rio.ready());
-  assertEquals(text(rio.takeLines([])), "line\n");
+  assertEquals(text(rio.takeLine()!), "line\n");
 });
 
 Deno.test("memory is bounded by the buffer, whatever the peer sends", async () => {
@@ -239,47 +308,186 @@ Deno.test("memory is bounded by the buffer, whatever the peer sends", async () =
       return Promise.resolve(n || null);
     },
   };
-  const rio = new Rio(reader, 16);
+  const rio = new Rio(reader, { bufsize: 16 });
   const buf = new Uint8Array(100);
   let total = 0;
   for (let n; (n = await rio.readlineb(buf)) > 0;) total += n;
   assertEquals([total, largest], [1e6, 16]);
 });
 
-Deno.test("readline returns views of lines, and null at EOF", async () => {
+Deno.test("a readnb of more than the buffer holds that fails keeps every byte, and no memory", async () => {
+  const reader = new MemoryReader(["x".repeat(100_000), new Error("cut"), "y"]);
+  let room = 0;
+  const rio = new Rio({
+    read(p) {
+      room = p.buffer.byteLength;
+      return reader.read(p);
+    },
+  }, { bufsize: 1000 });
+  const usrbuf = new Uint8Array(100_001);
+  await assertRejects(() => rio.readnb(usrbuf), Error, "cut");
+  assertEquals(await rio.readnb(usrbuf), 100_001);
+  assertEquals(text(usrbuf), "x".repeat(100_000) + "y");
+  assertEquals(await rio.read(usrbuf), null);
+  assertEquals(room, 1000, "what the failed call had added is given back");
+});
+
+Deno.test("readline returns lines, which stay as they are, and null at EOF", async () => {
   const rio = new Rio(MemoryReader.of(`a\n\nb${"c".repeat(300)}\nd`, 5));
   const lines = [];
-  for (let line; (line = await rio.readline()) !== null;) {
-    lines.push(text(line));
-  }
-  assertEquals(lines, ["a\n", "\n", `b${"c".repeat(300)}\n`, "d"]);
+  for (let line; (line = await rio.readline()) !== null;) lines.push(line);
+  assertEquals(lines.map(text), ["a\n", "\n", `b${"c".repeat(300)}\n`, "d"]);
   assertEquals(await rio.readline(), null);
 });
 
-Deno.test("readline is bounded by maxlen, which is bounded by the buffer", async () => {
-  const rio = new Rio(MemoryReader.of("abcdef\n", 100), 4);
-  assertEquals(text((await rio.readline({ maxlen: 3 }))!), "ab");
-  assertEquals(text((await rio.readline())!), "cdef");
-  for (const maxlen of [0, 1, 6, 2.5, NaN]) {
-    await assertRejects(
-      () => rio.readline({ maxlen }),
+Deno.test("maxline bounds a line, and the buffer bounds maxline", async () => {
+  const lines = async (input: string, maxline?: number, bufsize?: number) => {
+    const found = [];
+    for await (const line of new Rio(MemoryReader.of(input, 1000), { maxline, bufsize })) {
+      found.push(text(line));
+    }
+    return found;
+  };
+  assertEquals(await lines("abcdef\ngh\n", 3), ["abc", "def", "\n", "gh\n"]);
+  assertEquals(await lines("abcdef\ngh\n", 7), ["abcdef\n", "gh\n"]);
+  assertEquals(await lines("abcdef\n", undefined, 4), ["abcd", "ef\n"]);
+  const long = "x".repeat(70_000);
+  assertEquals((await lines(long)).map((line) => line.length)[0], MAXLINE - 1);
+  assertEquals((await lines(long, 65_536)).map((line) => line.length), [65_536, 4464]);
+  for (const maxline of [0, 5, 2.5, NaN]) {
+    assertThrows(
+      () => new Rio(MemoryReader.of("", 1), { bufsize: 4, maxline }),
       RangeError,
-      `${maxlen}`,
+      `Cannot make a Rio: maxline must be an integer from 1 to 4, current value is ${maxline}`,
     );
-    await assertRejects(() => rio.ready({ maxlen }), RangeError, `${maxlen}`);
-    assertThrows(() => rio.takeLines([], maxlen), RangeError, `${maxlen}`);
   }
-  assertEquals(text((await rio.readline({ maxlen: 5 }))!), "\n");
-
-  const long = new Rio(MemoryReader.of("x".repeat(70_000), 1000));
-  assertEquals((await long.readline())!.length, MAXLINE - 1);
-  assertEquals((await long.readline({ maxlen: 61_000 }))!.length, 60_999);
-  await assertRejects(() => long.readline({ maxlen: 65_538 }), RangeError);
 });
 
-Deno.test("the iterator yields copies, and can be left and entered again", async () => {
-  const reader = MemoryReader.of("a\nb\nc\nd", 100);
-  const rio = new Rio(reader);
+Deno.test("a line too long is an error if the maker says so, and the next call is behind it", async () => {
+  for (const chunk of [1, 2, 3, 7, 100]) {
+    const input = `abc\n${"x".repeat(50)}\nGET\n0123456789\nend`;
+    const told = async (next: (rio: Rio) => Promise<string>) => {
+      const rio = new Rio(MemoryReader.of(input, chunk), { maxline: 4, tooLong: "throw" });
+      const told = [];
+      for (let end = 0; end < 2;) {
+        try {
+          told.push(await next(rio));
+          if (told.at(-1) === "") end = 2;
+        } catch (error) {
+          assert(error instanceof Deno.errors.InvalidData);
+          assertEquals(error.message, "Cannot read a line: no delimiter in its first 4 bytes");
+          told.push("too long");
+        }
+      }
+      return told.join("|");
+    };
+    const expected = "abc\n|too long|GET\n|too long|end|";
+    for (const way of ["readline", "for await", "takeLine", "takeLines"]) {
+      assertEquals(await told(WAYS[way]), expected, `${way}, chunks of ${chunk}`);
+    }
+    // What comes behind the line is what bytes are read from too.
+    const rio = new Rio(MemoryReader.of(input, chunk), { maxline: 4, tooLong: "throw" });
+    await rio.readline();
+    await assertRejects(() => rio.readline(), Deno.errors.InvalidData);
+    const buf = new Uint8Array(4);
+    assertEquals(await rio.readnb(buf), 4);
+    assertEquals(text(buf), "GET\n");
+    assertEquals(await rio.readlineb(buf, 4), 3, "readlineb has its own bound");
+  }
+});
+
+Deno.test("a line too long behind others is left to the next call", async () => {
+  const rio = new Rio(new MemoryReader(["a\nb\ntoo long\nc\n"]), { maxline: 3, tooLong: "throw" });
+  const lengths: number[] = [];
+  const buf = new Uint8Array(10);
+  await rio.ready();
+  assertEquals([text(buf.subarray(0, rio.takeLines(buf, lengths))), lengths], ["a\nb\n", [2, 2]]);
+  assertThrows(() => rio.takeLines(buf, lengths), Deno.errors.InvalidData, "first 3 bytes");
+  assertEquals(text(rio.takeLine()!), "c\n");
+});
+
+Deno.test("a line too long that EOF ends is behind us at EOF", async () => {
+  const rio = new Rio(new MemoryReader(["too long", " still", null, "a\n"]), {
+    maxline: 3,
+    tooLong: "throw",
+  });
+  await assertRejects(() => rio.readline(), Deno.errors.InvalidData);
+  assertEquals(await rio.readline(), null);
+  assertEquals(text((await rio.readline())!), "a\n");
+});
+
+Deno.test("the delimiter is any byte", async () => {
+  for (const delimiter of [0, 13, 58, 128, 255]) {
+    const end = String.fromCharCode(delimiter);
+    const input = `a\n${end}${end}b${"c".repeat(40)}${end}d`;
+    const rio = new Rio(MemoryReader.of(input, 7), { delimiter });
+    const lines = [];
+    for await (const line of rio) lines.push(text(line));
+    assertEquals(lines, [`a\n${end}`, end, `b${"c".repeat(40)}${end}`, "d"]);
+  }
+  for (const delimiter of [-1, 256, 0.5]) {
+    assertThrows(() => new Rio(MemoryReader.of("", 1), { delimiter }), RangeError, "delimiter");
+  }
+});
+
+Deno.test("chomp cuts off the end of a line, and nothing else", () => {
+  const ENDINGS: [line: string, chomped: string][] = [
+    ["a\n", "a"],
+    ["a\r\n", "a"],
+    ["a", "a"],
+    ["a\r", "a\r"],
+    ["\n", ""],
+    ["\r\n", ""],
+    ["", ""],
+    ["\r", "\r"],
+    ["a\n\n", "a\n"],
+    ["a\r\r\n", "a\r"],
+    ["\na", "\na"],
+  ];
+  for (const [line, chomped] of ENDINGS) {
+    assertEquals(text(chomp(bytes(line))), chomped, JSON.stringify(line));
+  }
+});
+
+Deno.test("a Rio is a reader: what is left can be handed on", async () => {
+  for (const chunk of [1, 3, 100]) {
+    const outer = new Rio(MemoryReader.of("head\r\nbody: 1\n2\nend", chunk));
+    assertEquals(text((await outer.readline())!), "head\r\n");
+    const inner = new Rio(outer, { bufsize: 4 });
+    assertEquals(await inner.read(new Uint8Array(0)), 0, "no bytes are no EOF");
+    assertEquals(text((await inner.readline())!), "body");
+    assertEquals(text((await inner.readline())!), ": 1\n");
+    const lines = [];
+    for await (const line of inner) lines.push(text(line));
+    assertEquals(lines, ["2\n", "end"]);
+  }
+});
+
+Deno.test("fill waits for n bytes and takes none; peek shows them", async () => {
+  for (const chunk of [1, 3, 100]) {
+    const rio = new Rio(MemoryReader.of("abcdef\ng", chunk), { bufsize: 8 });
+    assertEquals(text(rio.peek()), "");
+    for (const n of [1, 3, 3, 8]) {
+      assertEquals(await rio.fill(n), true);
+      assertEquals(text(rio.peek().subarray(0, n)), "abcdef\ng".slice(0, n));
+    }
+    assertEquals(text((await rio.readline())!), "abcdef\n");
+    assertEquals([await rio.fill(), await rio.fill(2)], [true, false], "EOF is before it");
+    assertEquals(text(rio.peek()), "g");
+    assertEquals(text((await rio.readline())!), "g");
+    assertEquals(await rio.fill(), false);
+    for (const n of [0, 9, 1.5]) {
+      await assertRejects(
+        () => rio.fill(n),
+        RangeError,
+        `Cannot fill the buffer: n must be an integer from 1 to 8, current value is ${n}`,
+      );
+    }
+  }
+});
+
+Deno.test("the iterator yields lines, and can be left and entered again", async () => {
+  const rio = new Rio(MemoryReader.of("a\nb\nc\nd", 100));
   const lines = [];
   for await (const line of rio) {
     lines.push(line);
@@ -291,20 +499,63 @@ Deno.test("the iterator yields copies, and can be left and entered again", async
   assertEquals(lines.map(text), ["a\n", "b\n", "\n", "d"]);
 });
 
-Deno.test("takeLines takes what is there, without a promise", async () => {
-  const rio = new Rio(new MemoryReader(["a\nbc\nd", "ef\n", "gh"]));
-  const lengths: number[] = [];
-  assertEquals([text(rio.takeLines(lengths)), lengths], ["", []]);
+Deno.test("what is returned stays, and takes nothing away if it is transferred", async () => {
+  const input = "first\nsecond\nthird\nfourth\nfifth\nsixth\nseventh\nlast\n";
+  const WAYS_TO_SEE: ((rio: Rio) => Promise<Uint8Array<ArrayBuffer>>)[] = [
+    async (rio) => (await rio.readline())!,
+    async (rio) => await rio.ready() ? rio.takeLine()! : new Uint8Array(0),
+    async (rio) => (await rio[Symbol.asyncIterator]().next()).value,
+  ];
+  for (const chunk of [3, 100]) {
+    const rio = new Rio(MemoryReader.of(input, chunk));
+    const seen = [];
+    for (let i = 0; i < 8; i++) {
+      const before = rio.peek();
+      const line = await WAYS_TO_SEE[i % 3](rio);
+      seen.push(text(line));
+      line.fill(0x21); // it is ours
+      if (i % 2 === 0) structuredClone(line, { transfer: [line.buffer] });
+      if (before.length > 0) structuredClone(before, { transfer: [before.buffer] });
+      assertEquals(rio.peek().buffer.detached, false);
+    }
+    assertEquals(seen.join(""), input);
+    assertEquals(await rio.readline(), null);
+  }
+
+  const rio = new Rio(MemoryReader.of(input, 20));
+  const lines = [];
+  for await (const line of rio) lines.push(line);
+  assertEquals(lines.map(text).join(""), input, "they stay as they are");
+});
+
+Deno.test("takeLines takes what is there and fits, without a promise", async () => {
+  const rio = new Rio(new MemoryReader(["a\nbc\nd", "ef\n", "gh"]), { maxline: 4 });
+  const buf = new Uint8Array(5);
+  const lengths: number[] = [99, 99];
+  const take = () => [text(buf.subarray(0, rio.takeLines(buf, lengths))), lengths];
+  assertEquals(take(), ["", []]);
   assertEquals(await rio.ready(), true);
-  assertEquals([text(rio.takeLines(lengths)), lengths], ["a\nbc\n", [2, 3]]);
-  assertEquals([text(rio.takeLines(lengths)), lengths], ["", []]);
-  assertEquals(await rio.ready({ maxlen: 3 }), true);
-  assertEquals([text(rio.takeLines(lengths, 3)), lengths], ["def\n", [2, 2]]);
+  assertEquals(take(), ["a\nbc\n", [2, 3]]);
+  assertEquals(take(), ["", []]);
+  assertEquals(await rio.ready(), true);
+  assertEquals(take(), ["def\n", [4]]);
   assertEquals(await rio.ready(), true, "a last line without a newline");
   assertEquals(await rio.ready(), true, "it is still there");
-  assertEquals([text(rio.takeLines(lengths)), lengths], ["gh", [2]]);
+  assertEquals(take(), ["gh", [2]]);
   assertEquals(await rio.ready(), false);
-  assertEquals([text(rio.takeLines(lengths)), lengths], ["", []]);
+  assertEquals(take(), ["", []]);
+  assertThrows(
+    () => rio.takeLines(new Uint8Array(3), lengths),
+    RangeError,
+    "Cannot take lines: maxline must be an integer from 1 to 3, current value is 4",
+  );
+
+  const burst = new Rio(new MemoryReader(["a\nb\nc\nd\n"]), { maxline: 2 });
+  await burst.ready();
+  const fits = new Uint8Array(5);
+  assertEquals(burst.takeLines(fits, lengths), 4, "half a line never fits");
+  assertEquals(burst.takeLines(fits, lengths), 4);
+  assertEquals(text(fits.subarray(0, 4)), "c\nd\n");
 });
 
 Deno.test("a newline is found wherever it stands, whatever is before it", async () => {
@@ -316,84 +567,46 @@ Deno.test("a newline is found wherever it stands, whatever is before it", async 
       for (let n = 1; n <= 100; n++) expected.push(n, 4 - n % 4);
       for (let n = 1; n <= 100; n++) expected.push(n, 17 - n % 16);
       const input = expected.map((n) => fill.repeat(n - 1) + "\n").join("");
-      const rio = new Rio(new MemoryReader([input]), input.length);
+      const rio = new Rio(new MemoryReader([input]), { bufsize: input.length });
       assertEquals(await rio.ready(), true);
-      assertEquals(text(rio.takeLines(lengths)), input);
+      const buf = new Uint8Array(input.length);
+      assertEquals(rio.takeLines(buf, lengths), input.length);
+      assertEquals(text(buf), input);
       assertEquals(lengths, expected);
     }
   }
 });
 
-Deno.test("more may come after EOF, as from a terminal", async () => {
-  const rio = new Rio(new MemoryReader(["ab", null, "cde", "f\n", null, "g"]));
-  assertEquals(await rio.ready(), true, "ab, and EOF");
-  assertEquals(await rio.readnb(new Uint8Array(3)), 3);
-  assertEquals(text((await rio.readline())!), "def\n");
-  assertEquals(await rio.readline(), null);
-  assertEquals(text((await rio.readline())!), "g");
-});
-
-Deno.test("the buffer grows to 64 KiB while reads fill it, unless bufsize is given", async () => {
-  const rooms = async (bytes: number, chunk: number, bufsize?: number) => {
-    const rooms = new Set<number>();
+Deno.test("the buffer grows to 64 KiB while reads fill it, and is given back, unless bufsize is given", async () => {
+  const rooms = async (reads: number[], bufsize?: number) => {
+    const rooms: number[] = [];
     const reader = {
       read(p: Uint8Array) {
-        rooms.add(p.buffer.byteLength);
-        const n = Math.min(p.length, chunk, bytes);
-        bytes -= n;
-        return Promise.resolve(n || null);
+        if (rooms.at(-1) !== p.buffer.byteLength) rooms.push(p.buffer.byteLength);
+        const n = reads.shift();
+        return Promise.resolve(n === undefined ? null : Math.min(n, p.length));
       },
     };
-    const rio = new Rio(reader, bufsize);
-    while (await rio.readnb(new Uint8Array(1000)) > 0);
-    return [...rooms];
+    const rio = new Rio(reader, { bufsize });
+    while (await rio.readnb(new Uint8Array(1024)) > 0);
+    return rooms;
   };
-  assertEquals(await rooms(1e6, 1e6), [8192, 16384, 32768, 65536]);
-  assertEquals(await rooms(1e6, 1e6, 4096), [4096]);
-  assertEquals(await rooms(1e6, 1000), [8192], "reads that don't fill it");
+  const burst = Array(20).fill(1e6);
+  assertEquals(await rooms([...burst, 1024, 1024]), [8192, 16384, 32768, 65536, 8192]);
+  assertEquals(await rooms([...burst, 1024, 1e6, 1]), [8192, 16384, 32768, 65536, 8192, 16384]);
+  assertEquals(await rooms([...burst], 4096), [4096]);
+  assertEquals(await rooms(Array(1000).fill(1024)), [8192], "reads that don't fill it");
 });
-
-/** A reader whose reads end when the test says so. */
-class SlowReader {
-  reads: { room: Uint8Array; end: (part: string | Error | null) => void }[] =
-    [];
-
-  read(p: Uint8Array): Promise<number | null> {
-    const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-    this.reads.push({
-      room: p,
-      end(part) {
-        if (part instanceof Error) reject(part);
-        else {
-          if (part !== null) p.set(bytes(part));
-          resolve(part === null ? null : part.length);
-        }
-      },
-    });
-    return promise;
-  }
-}
 
 Deno.test("a read that was given up rejects with the reason, and loses no byte", async () => {
   const reader = new SlowReader();
   const rio = new Rio(reader);
-  const buf = new Uint8Array(20);
-  const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
-    (signal) => rio.readline({ signal }),
-    (signal) => rio.ready({ signal }),
-    (signal) => rio.readlineb(buf, 20, { signal }),
-    (signal) => rio.readnb(buf, 20, { signal }),
-  ];
-  for (const call of calls) {
+  for (const [, next] of SIGNAL_WAYS) {
     const stop = new AbortController();
-    const read = call(stop.signal);
+    const read = next(rio, stop.signal);
     stop.abort(new Error("enough"));
     await assertRejects(() => read, Error, "enough");
-    await assertRejects(
-      () => call(AbortSignal.abort(new Error("before"))),
-      Error,
-      "before",
-    );
+    await assertRejects(() => next(rio, AbortSignal.abort(new Error("before"))), Error, "before");
   }
   assertEquals(reader.reads.length, 1, "the read in flight stays");
   const late = rio.readline();
@@ -401,9 +614,43 @@ Deno.test("a read that was given up rejects with the reason, and loses no byte",
   assertEquals(text((await late)!), "late\n");
 });
 
+for (const [way, next] of SIGNAL_WAYS) {
+  Deno.test(`an abort is seen at every microtask, and loses no byte: ${way}`, async () => {
+    for (let microtasks = 0; microtasks < 40; microtasks++) {
+      // Two reads bring no line and less than 8 bytes; the third is never answered.
+      const parts = ["ab", "cd"];
+      const late = Promise.withResolvers<number | null>();
+      let room: Uint8Array = new Uint8Array(0);
+      const rio = new Rio({
+        read(p) {
+          const part = parts.shift();
+          room = p;
+          if (part === undefined) return late.promise;
+          p.set(bytes(part));
+          return Promise.resolve(part.length);
+        },
+      });
+      const stop = new AbortController();
+      let outcome = "pending";
+      const read = next(rio, stop.signal);
+      read.then((text) => outcome = `read ${text}`, (error) => outcome = error.message);
+      for (let i = 0; i < microtasks; i++) await null;
+      stop.abort(new Error("enough"));
+      for (let i = 0; i < 50; i++) await null;
+      if (way !== "read") assertEquals(outcome, "enough", `after ${microtasks} microtasks`);
+      else assert(/enough|read ab/.test(outcome), outcome);
+      const rest = rio.readline();
+      for (let i = 0; i < 50; i++) await null;
+      room.set(bytes("ef\n"));
+      late.resolve(3);
+      assertEquals((outcome.slice(5) + text((await rest)!)).slice(-7), "abcdef\n");
+    }
+  });
+}
+
 Deno.test("bytes that came before the read was given up stay too", async () => {
   const reader = new SlowReader();
-  const rio = new Rio(reader, 2);
+  const rio = new Rio(reader, { bufsize: 2 });
   const buf = new Uint8Array(20);
   const stop = new AbortController();
   const read = rio.readlineb(buf, 20, { signal: stop.signal });
@@ -423,7 +670,7 @@ Deno.test("bytes that came before the read was given up stay too", async () => {
 
 Deno.test("a read that fails after it was given up throws to the next call", async () => {
   const reader = new SlowReader();
-  const rio = new Rio(reader, 2);
+  const rio = new Rio(reader, { bufsize: 2 });
   const buf = new Uint8Array(20);
   const give = async () => {
     const stop = new AbortController();
@@ -491,7 +738,7 @@ Deno.test({
   ignore: gc === undefined,
   async fn() {
     const reader = new SlowReader();
-    const rio = new Rio(reader, 4);
+    const rio = new Rio(reader, { bufsize: 4 });
     const buf = new Uint8Array(100);
     const first = rio.readnb(buf, 2);
     reader.reads[0].end("abc");

@@ -1,13 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { MAXLINE, Rio, rioReadn, rioWriten } from "@netp/rio/rio";
-import {
-  echo,
-  LISTENQ,
-  openListenfd,
-  serve,
-  ServeStats,
-} from "@netp/rio/server";
+import { echo, LISTENQ, openListenfd, serve, ServeStats } from "@netp/rio/server";
 import { median } from "../bench/run.ts";
 import { Stdout } from "../cli.ts";
 import { EchoServer } from "../echo.ts";
@@ -366,8 +360,7 @@ Deno.test({
     {
       using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
       await connected.promise;
-      const hex = (port: number) =>
-        port.toString(16).toUpperCase().padStart(4, "0");
+      const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
       const ports = [listenfd.addr.port, clientfd.localAddr.port].map(hex);
       const sockets = (await Deno.readTextFile("/proc/net/tcp")).split("\n");
       const connfd = sockets.find((line) =>

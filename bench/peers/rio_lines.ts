@@ -1,35 +1,59 @@
 /**
- * Our reader: reads all that a sender sends and prints "LINES BYTES SECONDS".
- * Usage: rio_lines.ts PORT buffered|awaited.
+ * Our reader, in one of its ways: reads all that a sender sends and prints "LINES BYTES
+ * SECONDS". Usage: rio_lines.ts PORT WAY, where a third argument is the LENGTH of records.
  */
-import { Rio } from "../../rio.ts";
+import { MAXLINE, Rio } from "../../rio.ts";
 
-async function buffered(rio: Rio): Promise<[lines: number, bytes: number]> {
-  let lines = 0, bytes = 0;
-  const lengths: number[] = [];
-  while (await rio.ready()) {
-    rio.takeLines(lengths);
-    for (const length of lengths) {
-      lines++;
-      bytes += length;
+type Count = Promise<[lines: number, bytes: number]>;
+
+const usrbuf = new Uint8Array(65_536);
+const WAYS: Record<string, (rio: Rio, length: number) => Count> = {
+  async burst(rio) {
+    let lines = 0, bytes = 0;
+    const lengths: number[] = [];
+    while (await rio.ready()) {
+      rio.takeLines(usrbuf, lengths);
+      for (const length of lengths) {
+        lines++;
+        bytes += length;
+      }
     }
-  }
-  return [lines, bytes];
-}
+    return [lines, bytes];
+  },
+  async takeLine(rio) {
+    let lines = 0, bytes = 0;
+    while (await rio.ready()) {
+      for (let line; (line = rio.takeLine()) !== null; lines++) bytes += line.length;
+    }
+    return [lines, bytes];
+  },
+  async forAwait(rio) {
+    let lines = 0, bytes = 0;
+    for await (const line of rio) {
+      lines++;
+      bytes += line.length;
+    }
+    return [lines, bytes];
+  },
+  async readline(rio) {
+    let lines = 0, bytes = 0;
+    for (let line; (line = await rio.readline()) !== null; lines++) bytes += line.length;
+    return [lines, bytes];
+  },
+  async readlineb(rio) {
+    let lines = 0, bytes = 0;
+    for (let n; (n = await rio.readlineb(usrbuf, MAXLINE)) > 0; lines++) bytes += n;
+    return [lines, bytes];
+  },
+  async readnb(rio, length) {
+    let lines = 0, bytes = 0;
+    for (let n; (n = await rio.readnb(usrbuf, length)) > 0; lines++) bytes += n;
+    return [lines, bytes];
+  },
+};
 
-async function awaited(rio: Rio): Promise<[lines: number, bytes: number]> {
-  let lines = 0, bytes = 0;
-  for (let line; (line = await rio.readline()) !== null;) {
-    lines++;
-    bytes += line.length;
-  }
-  return [lines, bytes];
-}
-
-const [port, way] = Deno.args;
-using clientfd = await Deno.connect({ port: Number(port) });
+const [port, way, length] = Deno.args;
+using clientfd = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
 const start = performance.now();
-const [lines, bytes] = await (way === "buffered" ? buffered : awaited)(
-  new Rio(clientfd),
-);
+const [lines, bytes] = await WAYS[way](new Rio(clientfd), Number(length));
 console.log(lines, bytes, (performance.now() - start) / 1000);
