@@ -63,8 +63,9 @@ export interface RioOptions {
  * @throws {Error} If the reader returns 0 bytes a hundred times in a row.
  * @example
  * ```ts
+ * import { assertEquals } from "@std/assert";
  * using file = await Deno.open("LICENSE");
- * console.log(await rioReadn(file, new Uint8Array(100), 11)); // 11
+ * assertEquals(await rioReadn(file, new Uint8Array(100), 11), 11);
  * ```
  */
 export async function rioReadn(
@@ -113,7 +114,8 @@ export async function rioWriten(writer: Writer, usrbuf: Uint8Array): Promise<num
  *
  * @example
  * ```ts
- * console.log(chomp(new TextEncoder().encode("+OK\r\n")).length); // 3
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(chomp(new TextEncoder().encode("+OK\r\n")).length, 3);
  * ```
  */
 export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Array<T> {
@@ -140,11 +142,12 @@ export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Arra
  *
  * @example
  * ```ts
+ * import { assertEquals } from "@std/assert";
  * using file = await Deno.open("LICENSE");
  * const rio = new Rio(file);
- * const title = new TextDecoder().decode(chomp((await rio.readline())!)); // a line,
- * const n = await rio.readnb(new Uint8Array(512)); // then bytes, of the same buffer
- * console.log(title, n); // MIT License 512
+ * const line = await rio.readline(); // a line, then bytes, of the same buffer
+ * assertEquals(new TextDecoder().decode(chomp(line!)), "MIT License");
+ * assertEquals(await rio.readnb(new Uint8Array(512)), 512);
  * ```
  */
 export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
@@ -188,8 +191,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `maxlen` isn't from 2 to `usrbuf.length`, its default.
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * console.log(await new Rio(file).readlineb(new Uint8Array(8))); // 7: "MIT Lic"
+   * assertEquals(await new Rio(file).readlineb(new Uint8Array(8)), 7); // MIT Lic
    * ```
    */
   readlineb(
@@ -218,8 +222,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, its default.
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * console.log(await new Rio(file).readnb(new Uint8Array(100))); // 100
+   * assertEquals(await new Rio(file).readnb(new Uint8Array(100)), 100);
    * ```
    */
   async readnb(
@@ -238,10 +243,11 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
    * await rio.readline();
-   * console.log(await rio.read(new Uint8Array(2000))); // 1066
+   * assertEquals(await rio.read(new Uint8Array(2000)), 1066);
    * ```
    */
   async read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
@@ -259,9 +265,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const line = await new Rio(file).readline();
-   * console.log(new TextDecoder().decode(chomp(line!))); // MIT License
+   * assertEquals(new TextDecoder().decode(chomp(line!)), "MIT License");
    * ```
    */
   async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
@@ -275,8 +282,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * for await (const line of new Rio(file)) console.log(line.length); // 12, 1, 33, ...
+   * assertEquals((await Array.fromAsync(new Rio(file))).length, 21);
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
@@ -299,11 +307,14 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
+   * let count = 0;
    * while (await rio.ready()) {
-   *   for (let line; (line = rio.takeLine());) console.log(line.length);
+   *   while (rio.takeLine() !== null) count++;
    * }
+   * assertEquals(count, 21);
    * ```
    */
   ready(options?: ReadOptions): Promise<boolean> {
@@ -316,8 +327,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * console.log(new Rio(file).takeLine()); // null: nothing was read
+   * assertEquals(new Rio(file).takeLine(), null); // nothing was read yet
    * ```
    */
   takeLine(): Uint8Array<ArrayBuffer> | null {
@@ -334,12 +346,13 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `usrbuf` has less than `maxline` bytes.
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
    * const lengths: number[] = [];
    * await rio.ready();
-   * rio.takeLines(new Uint8Array(MAXLINE), lengths); // 1078
-   * console.log(lengths); // [12, 1, 33, ...]
+   * assertEquals(rio.takeLines(new Uint8Array(MAXLINE), lengths), 1078);
+   * assertEquals(lengths.slice(0, 3), [12, 1, 41]);
    * ```
    */
   takeLines(usrbuf: Uint8Array, lengths: number[]): number {
@@ -368,8 +381,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `n` isn't from 1, its default, to what the buffer may grow to.
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * console.log(await new Rio(file).fill(2000)); // false
+   * assertEquals(await new Rio(file).fill(2000), false);
    * ```
    */
   async fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
@@ -382,9 +396,11 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * @example
    * ```ts
+   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
-   * if (await rio.fill(3)) console.log(rio.peek().subarray(0, 3)); // M, I, T
+   * assertEquals(await rio.fill(3), true);
+   * assertEquals(new TextDecoder().decode(rio.peek().subarray(0, 3)), "MIT");
    * ```
    */
   peek(): Uint8Array<ArrayBuffer> {
