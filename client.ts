@@ -1,39 +1,42 @@
 /**
- * The echo client of CS:APP: `open_clientfd`, and standard input to the server and
- * back to standard output.
+ * The echo client of CS:APP: `open_clientfd`, and the loop that sends a line and prints the
+ * line that comes back. Imported, the module is these; run, it is the program. What goes
+ * beyond the lecture lies in `client/`.
  *
  * @module
  */
 import {
-  checkPort,
+  type CommandLine,
   type Flags,
-  label,
-  onSignal,
-  PORT,
-  run,
-  signalCode,
-  type Stdout,
   toInteger,
   toMilliseconds,
   UsageError,
-} from "./cli.ts";
-import { MAXLINE, type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
+} from "./cli/flags.ts";
+import { exit, PORT, run } from "./cli/program.ts";
+import { onSignal, signalCode } from "./cli/signals.ts";
+import type { Stdout } from "./cli/stdout.ts";
+import { bothWays } from "./client/both_ways.ts";
+import { type Clientfd, Exchange, type ExchangeOptions } from "./client/exchange.ts";
+import { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
+import { checkPort } from "./net/address.ts";
+import { attempt, type ConnectOptions } from "./net/attempt.ts";
+import { label } from "./net/errors.ts";
+import { MAXLINE, type Reader, Rio, type Writer } from "./rio.ts";
+
+export {
+  type Clientfd,
+  type ExchangeOptions,
+  NotAnEchoError,
+  ServerClosedError,
+} from "./client/exchange.ts";
+export { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
+export type { ConnectOptions } from "./net/attempt.ts";
 
 const NEWLINE = 0x0a;
-/** Bytes of one read of the input. */
-const BLOCK = 65536;
-
-/** What {@linkcode openClientfd} takes. */
-export interface ConnectOptions {
-  /** Gives the attempt up: it rejects with the signal's reason. */
-  signal?: AbortSignal;
-  /** Milliseconds until it fails; what the kernel waits unless given, minutes. */
-  connectTimeout?: number;
-}
 
 /**
- * Opens a connected descriptor: `open_clientfd` of csapp.c. It walks the list of
- * the host's addresses until one connects.
+ * Opens a connected descriptor: `open_clientfd` of csapp.c. `Deno.connect` is getaddrinfo,
+ * and socket and connect for one address after the other until one answers.
  *
  * @param host A name or an address.
  * @param port The port, 1 to 65535.
@@ -41,8 +44,8 @@ export interface ConnectOptions {
  * @returns The connected descriptor.
  * @throws {RangeError} If the port is not an integer from 1 to 65535.
  * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
- * @throws {Error} Of the class that `Deno.connect` throws, if no address connects;
- * its message names the host, the port and the cause.
+ * @throws {Error} Of the class that `Deno.connect` throws, if no address connects; its
+ * message names the host, the port and the cause.
  *
  * @example
  * ```ts
@@ -67,12 +70,6 @@ export async function openClientfd(
   );
 }
 
-/** What {@linkcode openTlsClientfd} takes. */
-export interface TlsConnectOptions extends ConnectOptions {
-  /** Certificates, in PEM, that are trusted besides the usual ones. */
-  caCerts?: string[];
-}
-
 /**
  * Opens a connected descriptor that speaks TLS, and shakes hands.
  *
@@ -81,8 +78,7 @@ export interface TlsConnectOptions extends ConnectOptions {
  * @param options How to give it up, and whom to trust. `connectTimeout` holds for the
  * connection and again for the handshake.
  * @returns The connected descriptor.
- * @throws {Error} As {@linkcode openClientfd} does, and if the server's certificate is
- * not trusted.
+ * @throws {Error} As {@linkcode openClientfd} and {@linkcode startTlsClientfd} do.
  *
  * @example
  * ```ts
@@ -97,39 +93,16 @@ export interface TlsConnectOptions extends ConnectOptions {
  * using clientfd = await openTlsClientfd("127.0.0.1", listenfd.addr.port, {
  *   caCerts: [ca],
  * });
- * (await accepted).close();
+ * using connfd = await accepted;
  * listenfd.close();
  * ```
  */
 export async function openTlsClientfd(
   host: string,
   port: number,
-  { caCerts, ...options }: TlsConnectOptions = {},
+  options: TlsConnectOptions = {},
 ): Promise<Deno.TlsConn> {
-  const clientfd = await openClientfd(host, port, options);
-  return await attempt(
-    `TLS handshake with ${host} port ${port}`,
-    options,
-    async (signal) => {
-      let fd: Deno.Conn = clientfd;
-      const close = () => fd[Symbol.dispose]();
-      signal.addEventListener("abort", close);
-      try {
-        const tls = fd = await Deno.startTls(clientfd, {
-          hostname: host,
-          caCerts,
-        });
-        signal.throwIfAborted();
-        await tls.handshake();
-        return tls;
-      } catch (error) {
-        close();
-        throw signal.aborted ? signal.reason : error;
-      } finally {
-        signal.removeEventListener("abort", close);
-      }
-    },
-  );
+  return await startTlsClientfd(await openClientfd(host, port, options), host, options);
 }
 
 /**
@@ -146,8 +119,9 @@ export async function openTlsClientfd(
  * import { openUnixListenfd } from "@netp/rio/server";
  *
  * const path = `${await Deno.makeTempDir()}/echo.sock`;
- * using listenfd = await openUnixListenfd(path);
+ * const listenfd = await openUnixListenfd(path);
  * using clientfd = await openUnixClientfd(path);
+ * listenfd.close();
  * ```
  */
 export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
@@ -158,51 +132,19 @@ export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
   }
 }
 
-/** Tries what can be given up, and names it if it fails. */
-async function attempt<T>(
-  what: string,
-  { signal, connectTimeout }: ConnectOptions,
-  open: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const late = new AbortController();
-  const timer = connectTimeout === undefined ? undefined : setTimeout(() => {
-    late.abort(
-      new Deno.errors.TimedOut(`no answer within ${connectTimeout / 1000} s`),
-    );
-  }, connectTimeout);
-  try {
-    return await open(
-      signal ? AbortSignal.any([signal, late.signal]) : late.signal,
-    );
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw label(what, error);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** What {@linkcode echoClient} takes. */
-export interface EchoClientOptions {
+export interface EchoClientOptions extends ExchangeOptions {
   /**
-   * One line out, one line back, as the C program does it. Unless set, both
-   * directions go at once, at the speed of the network.
+   * One line out, one line back, as the C program does it. Unless set, both directions go
+   * at once, at the speed of the network.
    */
   lockstep?: boolean;
-  /**
-   * Milliseconds to wait for the next byte while the server owes one, or owes its
-   * end of the connection; for ever unless given.
-   */
-  timeout?: number;
 }
 
-/** The connection ended before the server had answered all. */
-export class ServerClosedError extends Error {}
-
 /**
- * Sends `input` to the server and writes what comes back to `output`, byte by byte
- * the same: the loop of the book's echo client. At the end of the input it sends
- * FIN, writes what still comes back, and ends when the server closes.
+ * Sends `input` to the server and writes what comes back to `output`, byte by byte the
+ * same: the loop of the book's echo client. At the end of the input it sends FIN, writes
+ * what still comes back, and ends when the server closes.
  *
  * @param clientfd A connected descriptor. It is left open.
  * @param input What to send.
@@ -210,6 +152,7 @@ export class ServerClosedError extends Error {}
  * @param options How.
  * @returns The counts of bytes sent and received.
  * @throws {ServerClosedError} If the server ends first. What came back is written.
+ * @throws {NotAnEchoError} If something else comes back than was sent. It is written.
  * @throws {Deno.errors.TimedOut} If the timeout runs out.
  * @throws {Error} What `input` and `output` throw.
  *
@@ -239,177 +182,109 @@ export class ServerClosedError extends Error {}
  * ```
  */
 export async function echoClient(
-  clientfd: Reader & Writer & { closeWrite(): Promise<void> },
+  clientfd: Clientfd,
   input: Reader,
   output: Writer,
-  { lockstep = false, timeout }: EchoClientOptions = {},
+  options: EchoClientOptions = {},
 ): Promise<{ sent: number; received: number }> {
-  const count = { sent: 0, received: 0 };
-  const rio = new Rio(clientfd);
-  const buf = new Uint8Array(BLOCK);
-  let sentAll = false;
-  let inputError: unknown;
-
-  const late = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let reading = false;
-  /** The timeout runs while a read waits for what the server owes. */
-  const watch = () => {
-    const owed = sentAll || count.received < count.sent;
-    if (timeout === undefined || !reading || !owed) return;
-    timer ??= setTimeout(() => late.abort(), timeout);
-  };
-
-  /** Sends bytes; false if the connection has ended. */
-  const send = async (bytes: Uint8Array) => {
-    count.sent += bytes.length;
-    watch();
-    return await rioWriten(clientfd, bytes).then(() => true, () => false);
-  };
-  /** Writes out the lines that come back next; false if the connection has ended. */
-  const receive = async () => {
-    reading = true;
-    watch();
-    const signal = timeout === undefined ? undefined : late.signal;
-    const alive = await rio.ready({ signal }).catch(() => false);
-    reading = false;
-    clearTimeout(timer);
-    timer = undefined;
-    if (!alive) return false;
-    const n = rio.takeLines(buf, []);
-    count.received += n;
-    await rioWriten(output, buf.subarray(0, n));
-    return true;
-  };
-
-  /** The input, where an error is its end. */
+  let fault: unknown;
+  /** The input, whose error is its end until all that comes back is printed. */
   const source = {
     async read(p: Uint8Array) {
       try {
         return await input.read(p);
       } catch (error) {
-        inputError = error;
+        fault = label("input", error);
         return null;
       }
     },
   };
-  const atOnce = async () => {
-    const buf = new Uint8Array(BLOCK);
-    for (let n; (n = await source.read(buf)) !== null;) {
-      if (!(await send(buf.subarray(0, n)))) return false;
-    }
-    return true;
-  };
-  const lineByLine = async () => {
-    const lines = new Rio(source);
-    for (let line; (line = await lines.readline()) !== null;) {
-      if (!(await send(line))) return false;
-      // A last line without a newline comes back only after FIN.
-      const whole = line.at(-1) === NEWLINE || line.length === MAXLINE - 1;
-      if (whole && !(await receive())) return false;
-    }
-    return true;
-  };
-  const sendAll = async () => {
-    if (!(await (lockstep ? lineByLine() : atOnce()))) return;
-    sentAll = true;
-    watch();
-    await clientfd.closeWrite().catch(() => {});
-  };
-
-  const sending = sendAll();
-  if (lockstep) await sending;
-  while (await receive());
-
-  const result = `${count.received} of ${count.sent} bytes came back`;
-  if (late.signal.aborted) {
-    throw new Deno.errors.TimedOut(
-      `no answer for ${timeout! / 1000} s: ${result}`,
-    );
-  }
-  if (inputError !== undefined) throw inputError;
-  if (!sentAll || count.received < count.sent) {
-    throw new ServerClosedError(`server closed the connection: ${result}`);
-  }
-  return count;
+  const exchange = new Exchange(clientfd, output, options);
+  await (options.lockstep ? lineByLine : bothWays)(exchange, source);
+  if (fault !== undefined) throw fault;
+  return exchange.result();
 }
 
-const USAGE =
-  "usage: client.ts [host] [port] [--unix=PATH] [--tls] [--cafile=FILE] [--lockstep] [--connect-timeout=SEC] [--timeout=SEC] [--help] [--version]";
-const HELP = `The echo client of CS:APP: sends standard input to the server and prints what comes
-back.
+/** The loop of the lecture: a line from the input, out, back, and to the output. */
+async function lineByLine(exchange: Exchange, input: Reader): Promise<void> {
+  const stdin = new Rio(input);
+  const buf = new Uint8Array(MAXLINE);
+  const receive = () =>
+    exchange.receive(buf, (options) => exchange.rio.readlineb(buf, MAXLINE, options));
+  for (let n; (n = await stdin.readlineb(buf)) > 0;) {
+    if (!(await exchange.send(buf.subarray(0, n)))) break;
+    // A last line without a newline comes back only after FIN.
+    if (buf[n - 1] !== NEWLINE && n < MAXLINE - 1) break;
+    if (!(await receive())) return;
+  }
+  await exchange.finish();
+  while (await receive());
+}
 
-  host                   the server's name or address (default localhost)
-  port                   its port (default ${PORT})
-  --unix=PATH            connect to a Unix socket instead
-  --tls                  speak TLS
-  --cafile=FILE          trust these certificates too (PEM)
-  --lockstep             wait for each line to come back before the next goes out, as
-                         the C program does; always so from a terminal
-  --connect-timeout=SEC  time to connect (default 30)
-  --timeout=SEC          time to wait for an answer (default: for ever)
-  -h, --help             print this
-  --version              print the version
-
-Exit codes: 0 done, 1 the network or the server failed, 2 usage.
-`;
+const COMMAND_LINE: CommandLine = {
+  name: "client",
+  about:
+    `The echo client of CS:APP: sends standard input to the server and prints what comes back.`,
+  positionals: [
+    ["host", "the server's name or address (default localhost); also HOST:PORT"],
+    ["port", `its port (default ${PORT})`],
+  ],
+  flags: [
+    ["unix=PATH", "connect to a Unix socket instead"],
+    ["tls", "speak TLS"],
+    ["cafile=FILE", "trust these certificates too (PEM)"],
+    [
+      "lockstep",
+      "wait for each line to come back before the next goes out, as\nthe C program does; always so from a terminal",
+    ],
+    ["any-answer", "the server is no echo server: what comes back is not compared"],
+    ["connect-timeout=SEC", "time to connect (default 30)"],
+    ["timeout=SEC", "time to wait for an answer (default: for ever)"],
+  ],
+  notes: "Exit codes: 0 done, 1 the network or the server failed, 2 usage.",
+};
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const [host = "localhost", port = String(PORT)] = flags.positionals;
-  const portNumber = toInteger("port", port, 1, 65535);
-  const connectTimeout = toMilliseconds(
-    "--connect-timeout",
-    flags.values["connect-timeout"] ?? "30",
-  );
-  const timeout = flags.values.timeout === undefined
-    ? undefined
-    : toMilliseconds("--timeout", flags.values.timeout);
-
-  const { unix, cafile } = flags.values;
+  const [host, port] = target(flags.positionals);
+  const { unix, cafile, timeout, "connect-timeout": connectTime = "30" } = flags.values;
+  const connectTimeout = toMilliseconds("--connect-timeout", connectTime);
+  const options = {
+    lockstep: flags.set.has("lockstep") || Deno.stdin.isTerminal(),
+    anyAnswer: flags.set.has("any-answer"),
+    timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
+  };
   const tls = flags.set.has("tls");
   if (unix !== undefined && (tls || flags.positionals.length > 0)) {
-    throw new UsageError(
-      `no host, port or --tls goes with --unix=${unix}`,
-    );
+    throw new UsageError(`no host, port or --tls goes with --unix=${unix}`);
   }
-  if (cafile !== undefined && !tls) {
-    throw new UsageError(`--cafile=${cafile} goes with --tls`);
-  }
+  if (cafile !== undefined && !tls) throw new UsageError(`--cafile=${cafile} goes with --tls`);
 
-  onSignal((signal) => {
-    const end = () => Deno.exit(signalCode(signal));
-    stdout.flush().then(end, end);
-  });
+  onSignal((signal) => exit(signalCode(signal), stdout));
   using clientfd: Deno.Conn<Deno.Addr> = unix !== undefined
     ? await openUnixClientfd(unix)
     : tls
-    ? await openTlsClientfd(host, portNumber, {
-      connectTimeout,
-      caCerts: cafile === undefined ? [] : [await Deno.readTextFile(cafile)],
-    })
-    : await openClientfd(host, portNumber, { connectTimeout });
-  const input = {
-    async read(p: Uint8Array) {
-      try {
-        return await Deno.stdin.read(p);
-      } catch (error) {
-        throw label("standard input", error);
-      }
-    },
-  };
-  await echoClient(clientfd, input, stdout, {
-    lockstep: flags.set.has("lockstep") || Deno.stdin.isTerminal(),
-    timeout,
-  });
+    ? await openTlsClientfd(host, port, { connectTimeout, caCerts: await certificates(cafile) })
+    : await openClientfd(host, port, { connectTimeout });
+  await echoClient(clientfd, Deno.stdin, stdout, options);
   return 0;
 }
 
-if (import.meta.main) {
-  await run("client", {
-    usage: USAGE,
-    help: HELP,
-    string: ["unix", "cafile", "connect-timeout", "timeout"],
-    boolean: ["tls", "lockstep"],
-    positionals: 2,
-  }, main);
+/** The host and the port of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`. */
+function target(positionals: string[]): [host: string, port: number] {
+  let [host = "localhost", port = String(PORT)] = positionals;
+  if (positionals.length === 1) {
+    const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
+    if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
+  }
+  return [host, toInteger("port", port, 1, 65535)];
 }
+
+/** The certificates of a file, in PEM. */
+async function certificates(path: string | undefined): Promise<string[]> {
+  if (path === undefined) return [];
+  const pem = await Deno.readTextFile(path);
+  if (pem.includes("-----BEGIN CERTIFICATE-----")) return [pem];
+  throw new Error(`--cafile=${path}: there is no certificate in it (PEM)`);
+}
+
+if (import.meta.main) await run(COMMAND_LINE, main);

@@ -722,7 +722,12 @@ function isInRange(value: number, min: number, max: number): boolean {
   return Number.isSafeInteger(value) && value >= min && value <= max;
 }
 
-function checkRange(what: string, value: number, min: number, max: number): void {
+/**
+ * Throws a RangeError unless `value` is an integer from `min` to `max`.
+ *
+ * @internal
+ */
+export function checkRange(what: string, value: number, min: number, max: number): void {
   if (isInRange(value, min, max)) return;
   throw new RangeError(
     `Cannot ${what} must be an integer from ${min} to ${max}, current value is ${value}`,

@@ -1,212 +1,483 @@
 /**
- * The echo server of CS:APP: `open_listenfd`, `echo`, and one accept loop that is
- * the iterative server of the lecture with one slot and a concurrent one with more.
- * Imported, it is these; run, it is the program.
+ * The echo server of CS:APP: `open_listenfd`, one accept loop, which is the lecture's
+ * iterative server with one slot and a concurrent one with more, and `echo`. Imported, the
+ * module is these; run, it is the program. What goes beyond the lecture lies in `server/`.
+ *
+ * The lecture's way is here from top to bottom: `openListenfd` is getaddrinfo, socket, bind
+ * and listen; `serve` is accept and close; `echo` is between them; `EchoServer.run` is the
+ * lecture's `main`, and prints what it prints.
  *
  * @module
  */
-import {
-  count,
-  type Flags,
-  onSignal,
-  PORT,
-  reason,
-  run,
-  type Stdout,
-  toInteger,
-  toMilliseconds,
-  UsageError,
-} from "./cli.ts";
-import { EchoServer, json, type Printer, total } from "./echo.ts";
-import { address, LISTENQ, openListenfd, openTlsListenfd, openUnixListenfd } from "./listen.ts";
-import type { Listenfd } from "./serve.ts";
-import type { Workers } from "./workers.ts";
+import { log } from "./cli/diagnostics.ts";
+import { count, type Flags } from "./cli/flags.ts";
+import { exit, run } from "./cli/program.ts";
+import { onSignal } from "./cli/signals.ts";
+import type { Stdout } from "./cli/stdout.ts";
+import { address, checkPort } from "./net/address.ts";
+import { label, reason } from "./net/errors.ts";
+import { checkTime, inTime, sleep } from "./net/time.ts";
+import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
+import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
+import type { Conn, Connfd } from "./server/connfd.ts";
+import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
+import { whenEmpty } from "./server/queue.ts";
+import { type Printer, Report } from "./server/report.ts";
+import { EchoStats, json, type Stats, total } from "./server/stats.ts";
+import { TlsListenfd, type TlsOptions } from "./server/tls.ts";
+import { openUnixListenfd } from "./server/unix.ts";
+import { Workers } from "./server/workers.ts";
 
-export { echo, type EchoOptions, EchoStats } from "./echo.ts";
-export {
-  type ListenOptions,
-  LISTENQ,
-  openListenfd,
-  openTlsListenfd,
-  openUnixListenfd,
-  TlsListenfd,
-  type TlsListenOptions,
-} from "./listen.ts";
-export { Connfd, type Listenfd, serve, type ServeOptions, ServeStats } from "./serve.ts";
+export { type Conn, Connfd } from "./server/connfd.ts";
+export { type Cause, type ConnectionOptions, ServeStats } from "./server/connections.ts";
+export { EchoStats } from "./server/stats.ts";
+export { TlsConnfd, TlsListenfd, type TlsOptions } from "./server/tls.ts";
+export { openUnixListenfd, UnixListenfd } from "./server/unix.ts";
+
+/** Connections that the kernel queues for a listener: `LISTENQ` of csapp.h. */
+export const LISTENQ = 1024;
+
+/** What {@linkcode openListenfd} takes. */
+export interface ListenOptions {
+  /**
+   * The address to listen on. Unless given, all of the machine's: `::`, which takes IPv4
+   * too, or `0.0.0.0` where there is no IPv6.
+   */
+  host?: string;
+  /** Connections that the kernel may queue, {@linkcode LISTENQ} unless given. */
+  backlog?: number;
+  /**
+   * Whether other threads of this process may listen on the same socket, by opening the
+   * same host and port: they share its queue.
+   */
+  shared?: boolean;
+}
+
+/**
+ * Opens a listening descriptor: `open_listenfd` of csapp.c. `Deno.listen` is getaddrinfo,
+ * socket, setsockopt (SO_REUSEADDR), bind and listen.
+ *
+ * @param port The port, 0 to 65535; 0 takes any free one.
+ * @param options The address and the length of the queue.
+ * @returns The listening descriptor.
+ * @throws {RangeError} If the port is not an integer from 0 to 65535.
+ * @throws {Error} Of the class that `Deno.listen` throws, if the address can't be listened
+ * on; its message names the address, the port and the cause.
+ *
+ * @example
+ * ```ts
+ * import { openListenfd } from "@netp/rio/server";
+ *
+ * using listenfd = openListenfd(0, { host: "127.0.0.1" });
+ * console.log(`listening on port ${listenfd.addr.port}`);
+ * ```
+ */
+export function openListenfd(port: number, options: ListenOptions = {}): Deno.TcpListener {
+  checkPort("listen", port, 0);
+  const { host, backlog = LISTENQ, shared = false } = options;
+  const listen = (hostname: string) => {
+    // `loadBalanced` isn't in Deno's types; a test holds what it does.
+    const listenOptions = { hostname, port, tcpBacklog: backlog, loadBalanced: shared };
+    try {
+      return Deno.listen(listenOptions);
+    } catch (error) {
+      throw label(`listen on ${address(hostname, port)}`, error);
+    }
+  };
+  if (host !== undefined) return listen(host);
+  try {
+    return listen("::");
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== "EAFNOSUPPORT" && code !== "EADDRNOTAVAIL") throw error;
+    return listen("0.0.0.0");
+  }
+}
+
+/**
+ * Opens a listening descriptor that speaks TLS.
+ *
+ * @param port The port, 0 to 65535; 0 takes any free one.
+ * @param options The certificate and its key, the address, the queue.
+ * @returns The listening descriptor.
+ * @throws {Error} As {@linkcode openListenfd} does, and if the certificate or its key is
+ * none.
+ *
+ * @example
+ * ```ts
+ * import { openTlsListenfd } from "@netp/rio/server";
+ *
+ * const listenfd = openTlsListenfd(0, {
+ *   cert: await Deno.readTextFile("tests/tls/cert.pem"),
+ *   key: await Deno.readTextFile("tests/tls/key.pem"),
+ * });
+ * listenfd.close();
+ * ```
+ */
+export function openTlsListenfd(
+  port: number,
+  options: ListenOptions & TlsOptions,
+): TlsListenfd {
+  const listenfd = openListenfd(port, options);
+  try {
+    return new TlsListenfd(listenfd, options);
+  } catch (error) {
+    listenfd.close();
+    throw error;
+  }
+}
+
+/** What {@linkcode serve} needs of a listening descriptor: `Deno.Listener` has it. */
+export interface Listenfd {
+  /** Resolves to the next connection. */
+  accept(): Promise<Conn>;
+  /** Ends the listener, and rejects a pending `accept` with `BadResource`. */
+  close(): void;
+  /** Clients who have connected, and whom `accept` doesn't give yet. */
+  readonly shaking?: number;
+}
+
+/** What {@linkcode serve} takes. */
+export interface ServeOptions extends ConnectionOptions {
+  /**
+   * Ends the server. Who is connected by then, or waits in the kernel's queue, is served
+   * within the grace; then the listener is closed.
+   */
+  signal?: AbortSignal;
+  /**
+   * Milliseconds that open connections may go on after the signal; then they are closed.
+   * For ever unless given.
+   */
+  grace?: number;
+  /** Clients that are taken out of the queue after the signal, {@linkcode LISTENQ} at most. */
+  backlog?: number;
+}
+
+/** Milliseconds to the next try, or less, when accept(2) fails. */
+const ACCEPT_PAUSE = 100;
+
+/**
+ * Accepts connections and gives each to `handler`, and closes it when the handler has ended.
+ * The loop takes a slot before it accepts: those who find none wait in the kernel's queue.
+ *
+ * @param listenfd A listening descriptor. `serve` closes it when it ends.
+ * @param handler Serves one connection. It is no longer waited for when its connection has
+ * been idle for too long, has lasted too long, or the grace has run out.
+ * @param options How many at once, for how long, and how it ends.
+ * @returns The counters, when the signal has aborted, or the listener was closed, and the
+ * last connection has ended.
+ * @throws {RangeError} If `concurrency` is not an integer of 1 or more, or a time not a
+ * number of 0 or more.
+ *
+ * @example
+ * ```ts
+ * import { openClientfd } from "@netp/rio/client";
+ * import { echo, openListenfd, serve } from "@netp/rio/server";
+ *
+ * const listenfd = openListenfd(0, { host: "127.0.0.1" });
+ * const stop = new AbortController();
+ * const served = serve(listenfd, (connfd) => echo(connfd), {
+ *   concurrency: 100,
+ *   signal: stop.signal,
+ * });
+ *
+ * const clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+ * clientfd.close();
+ * stop.abort();
+ * await served;
+ * ```
+ */
+export async function serve(
+  listenfd: Listenfd,
+  handler: (connfd: Connfd) => Promise<void>,
+  options: ServeOptions = {},
+): Promise<ServeStats> {
+  const { signal, grace = Infinity, backlog = LISTENQ } = options;
+  checkTime("serve: grace", grace);
+  const connections = new Connections(handler, options);
+  const accepting = { waiting: false, calls: 0 };
+  const close = () => {
+    try {
+      listenfd.close();
+    } catch {
+      // Its owner has closed it.
+    }
+  };
+  const cancels: (() => void)[] = [];
+  const stop = () => {
+    connections.wake();
+    cancels.push(
+      whenEmpty(accepting, listenfd, close),
+      inTime(grace, () => {
+        close();
+        connections.cut();
+      }),
+    );
+  };
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+
+  let lastError: string | undefined;
+  for (let late = 0; late <= backlog; late += signal?.aborted ? 1 : 0) {
+    await connections.slot(signal);
+    accepting.waiting = true;
+    accepting.calls++;
+    try {
+      const conn = await listenfd.accept();
+      accepting.waiting = false;
+      lastError = undefined;
+      connections.add(conn);
+    } catch (error) {
+      accepting.waiting = false;
+      if (error instanceof Deno.errors.BadResource) break; // it was closed
+      // The client has reset its connection while it waited in the queue.
+      if (error instanceof Deno.errors.NotConnected) continue;
+      // Out of descriptors, say: accept would throw at once, again and again.
+      if (String(error) !== lastError) connections.fault(error);
+      lastError = String(error);
+      await Promise.race([sleep(ACCEPT_PAUSE), connections.change()]);
+    }
+  }
+  close();
+  await connections.done();
+  for (const cancel of cancels) cancel();
+  signal?.removeEventListener("abort", stop);
+  return connections.stats;
+}
+
+/**
+ * Bytes of a burst. A larger one goes back later: while it is read, the client waits
+ * (measured: 8000-byte lines, eight under way, with 64 KiB at two thirds the speed).
+ */
+const ECHO_BUFSIZE = 16_384;
+
+/** What {@linkcode echo} takes. */
+export interface EchoOptions {
+  /** What the lines are read from; a new one on `connfd` unless given. */
+  rio?: Rio;
+  /** The counters to keep. */
+  stats?: EchoStats;
+  /**
+   * Called with the bytes of each line, or piece of one, of a burst, before they go back.
+   * If it returns a promise, they wait for it.
+   */
+  onLines?: (lengths: readonly number[]) => unknown;
+}
+
+/**
+ * Reads lines and writes them back until EOF: `echo` of the book's echo server. Lines that
+ * come together go back together, in one write. It doesn't close the descriptor. A line of
+ * `MAXLINE` bytes or more comes and goes in pieces.
+ *
+ * @param connfd A connected descriptor, or anything with `read` and `write`.
+ * @param options What to call for the lines, and what counts them.
+ * @throws {Error} What reading, writing and `onLines` throw.
+ *
+ * @example
+ * ```ts
+ * import { echo } from "@netp/rio/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const input = [new TextEncoder().encode("hello\n"), null];
+ * let output = "";
+ * await echo({
+ *   read: (p) => {
+ *     const bytes = input.shift() ?? null;
+ *     if (bytes !== null) p.set(bytes);
+ *     return Promise.resolve(bytes && bytes.length);
+ *   },
+ *   write: (p) => {
+ *     output += new TextDecoder().decode(p);
+ *     return Promise.resolve(p.length);
+ *   },
+ * });
+ * assertEquals(output, "hello\n");
+ * ```
+ */
+export async function echo(
+  connfd: Reader & Writer,
+  options: EchoOptions = {},
+): Promise<void> {
+  const { rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE }), onLines } = options;
+  const { stats = new EchoStats() } = options;
+  const usrbuf = new Uint8Array(ECHO_BUFSIZE);
+  const lengths: number[] = [];
+  while (await rio.ready()) {
+    const n = rio.takeLines(usrbuf, lengths);
+    stats.lines += lengths.length;
+    stats.bytesIn += n;
+    const printed = onLines?.(lengths);
+    if (printed !== undefined) await printed;
+    await rioWriten(connfd, usrbuf.subarray(0, n));
+    stats.bytesOut += n;
+  }
+}
+
+/**
+ * The lecture's server: serves, prints and counts.
+ *
+ * @internal
+ */
+export class EchoServer {
+  readonly #options: ServerOptions;
+  readonly #report: Report;
+  readonly #stop = new AbortController();
+  readonly #serveStats = new ServeStats();
+  readonly #echoStats = new EchoStats();
+
+  /** A server that prints to `stdout`, and tells its faults to `log`. */
+  constructor(options: ServerOptions, stdout: Printer, log: (line: string) => void) {
+    this.#options = options;
+    this.#report = new Report(options, stdout, log);
+  }
+
+  /** Accept, print, echo, close, until it is told to stop. */
+  async run(listenfd: Listenfd): Promise<void> {
+    const report = this.#report;
+    await serve(listenfd, async (connfd) => {
+      await report.connected(connfd);
+      await echo(connfd, {
+        stats: this.#echoStats,
+        onLines: (lengths) => report.received(lengths),
+      });
+    }, {
+      ...this.#options,
+      signal: this.#stop.signal,
+      stats: this.#serveStats,
+      onError: (error, connfd) => report.fault(error, connfd?.remoteAddr),
+    });
+    report.end();
+  }
+
+  /** Tells of a client who hasn't shaken hands. */
+  readonly onHandshakeError = (error: unknown, addr: Deno.Addr): void => {
+    this.#report.fault(error, addr);
+  };
+
+  /** What it has done so far. */
+  get stats(): Stats {
+    return { ...this.#serveStats, ...this.#echoStats };
+  }
+
+  /** Accepts no more, and ends when all are served or the grace has run out. */
+  stop(): void {
+    this.#stop.abort();
+  }
+}
+
+/** A server that is running, in this thread or in many. */
+interface Running {
+  /** Where it listens. */
+  where: string;
+  ended: Promise<unknown>;
+  stop(): void;
+  stats(): Promise<Stats[]>;
+}
+
+async function main(flags: Flags, stdout: Stdout): Promise<number> {
+  const { port, host, unix, cert, key, workers, stats, options } = serverFlags(flags);
+  const { concurrency, backlog, grace } = options;
+  const tls = cert !== undefined && key !== undefined
+    ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
+    : undefined;
+  const start = performance.now();
+  const out = fallible(stdout);
+  const running = workers !== undefined
+    ? await startThreads(workers, port, { host, backlog }, tls, options, out)
+    : await startHere(unix ?? port, { host, backlog }, tls, options, out);
+
+  onSignal(async (signal) => {
+    running.stop();
+    const { active } = total(await running.stats());
+    log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
+  });
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGUSR1", async () => log(json(await running.stats())));
+  }
+  const bounds = [
+    ...workers === undefined ? [] : [`workers ${workers}`],
+    `concurrency ${concurrency}`,
+    ...unix === undefined ? [`backlog ${backlog}`] : [],
+  ];
+  log(`listening on ${running.where} (${bounds.join(", ")})`);
+  await running.ended;
+
+  const counts = await running.stats();
+  if (stats) log(json(counts));
+  const { accepted, lines, bytesIn, closed: { cut } } = total(counts);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  const served = [count(accepted, "connection"), count(lines, "line"), count(bytesIn, "byte")];
+  const end = cut > 0 ? `, ${count(cut, "connection")} cut` : "";
+  log(`server: ${served.join(", ")} in ${seconds} s${end}`);
+  // Standard output has told its own fault, if any.
+  return await exit(cut > 0 || out.lost ? 1 : 0, stdout);
+}
+
+/** Starts the server in this thread, on a port or the path of a Unix socket. */
+async function startHere(
+  where: number | string,
+  listenOptions: ListenOptions,
+  tls: { cert: string; key: string } | undefined,
+  options: ServerOptions,
+  stdout: Printer,
+): Promise<Running> {
+  const server = new EchoServer(options, stdout, log);
+  const running = {
+    stop: () => server.stop(),
+    stats: () => Promise.resolve([server.stats]),
+  };
+  if (typeof where === "string") {
+    const listenfd = await openUnixListenfd(where);
+    return { ...running, where, ended: server.run(listenfd) };
+  }
+  const listenfd = tls === undefined
+    ? openListenfd(where, listenOptions)
+    : openTlsListenfd(where, { ...listenOptions, ...tls, onError: server.onHandshakeError });
+  const { hostname, port } = listenfd.addr;
+  return { ...running, where: address(hostname, port), ended: server.run(listenfd) };
+}
+
+/** Starts the server in threads, on one listening socket. */
+async function startThreads(
+  n: number,
+  port: number,
+  listenOptions: ListenOptions,
+  tls: { cert: string; key: string } | undefined,
+  options: ServerOptions,
+  stdout: Printer,
+): Promise<Running> {
+  // Nobody is reset when this one is closed: the threads have the same socket by then.
+  using listenfd = openListenfd(port, { ...listenOptions, shared: true });
+  const { hostname } = listenfd.addr;
+  const workers = await Workers.start(n, { hostname, port, tls }, options, stdout);
+  return {
+    where: address(hostname, listenfd.addr.port),
+    ended: workers.ended,
+    stop: () => workers.stop(),
+    stats: () => workers.stats(),
+  };
+}
 
 /** Standard output that is given up when it fails: a server serves on. */
-function fallible(stdout: Stdout): Printer {
-  let failed = false;
+function fallible(stdout: Stdout): Printer & { readonly lost: boolean } {
+  let fault: unknown;
   const fail = (error: unknown) => {
-    if (!failed) console.error(`server: ${reason(error)}`);
-    failed = true;
+    if (fault === undefined) log(`server: ${reason(error)}`);
+    fault = error;
   };
   return {
     print(p, times) {
-      if (failed) return;
+      if (fault !== undefined) return;
       try {
         return stdout.print(p, times)?.catch(fail);
       } catch (error) {
         fail(error);
       }
     },
+    get lost() {
+      return fault !== undefined && !(fault instanceof Deno.errors.BrokenPipe);
+    },
   };
 }
 
-const USAGE =
-  "usage: server.ts [port] [--host=ADDR] [--unix=PATH] [--cert=FILE --key=FILE] [--backlog=N] [--concurrency=N] [--workers=N] [--idle-timeout=SEC] [--max-seconds=SEC] [--grace=SEC] [--names] [--quiet] [--stats] [--help] [--version]";
-const HELP = `The echo server of CS:APP: prints who connects and how many bytes each line has,
-and writes the line back.
-
-  port                the port to listen on, 0 for any free one (default ${PORT})
-  --host=ADDR         the address to listen on (default: all, IPv6 and IPv4)
-  --unix=PATH         listen on a Unix socket instead
-  --cert=FILE         speak TLS, with this certificate chain (PEM)
-  --key=FILE          and its private key
-  --backlog=N         connections that the kernel may queue (default ${LISTENQ})
-  --concurrency=N     clients served at once; the others wait in the kernel's queue
-                      (default 1: the iterative server)
-  --workers=N         threads, each of which serves that many (default: one)
-  --idle-timeout=SEC  end a connection when no byte has gone for so long
-  --max-seconds=SEC   end a connection that lasts longer
-  --grace=SEC         time for those still connected after SIGINT or SIGTERM (default 5)
-  --names             print the names of hosts and services, not their numbers
-  --quiet             print nothing on standard output
-  --stats             print the counters as JSON at the end; SIGUSR1 prints them now
-  -h, --help          print this
-  --version           print the version
-
-Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.
-`;
-
-async function main(
-  { positionals: [portGiven], values, set }: Flags,
-  stdout: Stdout,
-): Promise<number> {
-  const port = portGiven ?? String(PORT);
-  const integer = (name: string, fallback: number, max: number) =>
-    toInteger(`--${name}`, values[name] ?? String(fallback), 1, max);
-  const time = (name: string) => {
-    const value = values[name];
-    return value === undefined ? undefined : toMilliseconds(`--${name}`, value);
-  };
-  const portNumber = toInteger("port", port, 0, 65535);
-  const { host, unix, cert, key } = values;
-  const backlog = integer("backlog", LISTENQ, 65535);
-  const workers = integer("workers", 1, 1024);
-  const grace = toMilliseconds("--grace", values.grace ?? "5", 0);
-  const options = {
-    concurrency: integer("concurrency", 1, 1_000_000),
-    grace,
-    idleTimeout: time("idle-timeout"),
-    maxTime: time("max-seconds"),
-    names: set.has("names"),
-    quiet: set.has("quiet"),
-  };
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new UsageError("--cert and --key go together");
-  }
-  if (unix !== undefined && portGiven !== undefined) {
-    throw new UsageError(`port ${port} doesn't go with --unix=${unix}`);
-  }
-  for (const name of ["host", "backlog", "cert", "workers"]) {
-    if (unix !== undefined && values[name] !== undefined) {
-      throw new UsageError(`--${name} doesn't go with --unix=${unix}`);
-    }
-  }
-  if (values.workers !== undefined && cert !== undefined) {
-    throw new UsageError(`--cert doesn't go with --workers=${workers}`);
-  }
-
-  const start = performance.now();
-  const out = fallible(stdout);
-  let running: Omit<Workers, "addr">;
-  let where: string;
-  let bounds = `concurrency ${options.concurrency}`;
-  if (values.workers !== undefined) {
-    const { startWorkers } = await import("./workers.ts");
-    const listenOptions = { host, backlog, reusePort: true };
-    const team = await startWorkers(
-      workers,
-      portNumber,
-      listenOptions,
-      options,
-      out,
-    );
-    running = team;
-    where = address(team.addr.hostname, team.addr.port);
-    bounds = `workers ${workers}, ${bounds}, backlog ${backlog}`;
-  } else {
-    const server = new EchoServer(options, out, console.error);
-    let listenfd: Listenfd<Deno.Conn<Deno.Addr>>;
-    if (unix !== undefined) {
-      listenfd = await openUnixListenfd(unix);
-      where = unix;
-    } else {
-      const listener = cert === undefined || key === undefined
-        ? openListenfd(portNumber, { host, backlog })
-        : openTlsListenfd(portNumber, {
-          host,
-          backlog,
-          cert: await Deno.readTextFile(cert),
-          key: await Deno.readTextFile(key),
-          onError: (error, addr) => server.fault(error, addr),
-        });
-      listenfd = listener;
-      where = address(listener.addr.hostname, listener.addr.port);
-      bounds += `, backlog ${backlog}`;
-    }
-    running = {
-      ended: server.run(listenfd),
-      stop: () => server.stop(),
-      stats: () => Promise.resolve([server.stats]),
-    };
-  }
-
-  onSignal(async (signal) => {
-    running.stop();
-    const { active } = total(await running.stats());
-    console.error(
-      `server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`,
-    );
-  });
-  if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGUSR1", async () => {
-      console.error(json(await running.stats()));
-    });
-  }
-  console.error(`listening on ${where} (${bounds})`);
-  await running.ended;
-
-  const stats = await running.stats();
-  if (set.has("stats")) console.error(json(stats));
-  const { accepted, lines, bytesIn, closed: { cut } } = total(stats);
-  const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.error(
-    `server: ${count(accepted, "connection")}, ${count(lines, "line")}, ${
-      count(bytesIn, "byte")
-    } in ${seconds} s${cut > 0 ? `, ${count(cut, "connection")} cut` : ""}`,
-  );
-  return cut > 0 ? 1 : 0;
-}
-
-if (import.meta.main) {
-  await run("server", {
-    usage: USAGE,
-    help: HELP,
-    string: [
-      "host",
-      "unix",
-      "cert",
-      "key",
-      "backlog",
-      "concurrency",
-      "workers",
-      "idle-timeout",
-      "max-seconds",
-      "grace",
-    ],
-    boolean: ["names", "quiet", "stats"],
-    positionals: 1,
-  }, main);
-}
+if (import.meta.main) await run(COMMAND_LINE, main);

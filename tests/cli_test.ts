@@ -1,22 +1,23 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
+  type CommandLine,
   count,
   parseFlags,
-  reason,
-  Stdout,
   toInteger,
   toMilliseconds,
   UsageError,
-  VERSION,
-} from "../cli.ts";
+} from "../cli/flags.ts";
+import { VERSION } from "../cli/program.ts";
+import { Stdout } from "../cli/stdout.ts";
+import { reason } from "../net/errors.ts";
 import { bytes, text } from "./helpers.ts";
 
-const COMMAND_LINE = {
-  usage: "",
-  help: "",
-  string: ["host", "grace"],
-  boolean: ["quiet"],
-  positionals: 2,
+const COMMAND_LINE: CommandLine = {
+  name: "program",
+  about: "",
+  positionals: [["host", ""], ["port", ""]],
+  flags: [["host=ADDR", ""], ["grace=SEC", ""], ["quiet", ""]],
+  notes: "",
 };
 const parse = (line: string) => parseFlags(line.split(" ").filter(Boolean), COMMAND_LINE);
 
@@ -30,12 +31,12 @@ const GOOD: [line: string, positionals: string[], flags: unknown][] = [
   ["--host ::1 7", ["7"], { host: "::1" }],
   ["7 --quiet", ["7"], { quiet: true }],
   ["--quiet 7", ["7"], { quiet: true }],
-  ["--quiet=false 7", ["7"], {}],
   ["--host=a=b", [], { host: "a=b" }],
   ["--host=007 --grace=1.50", [], { host: "007", grace: "1.50" }],
   ["--host=a --host=b", [], { host: "b" }],
   ["-h", [], { help: true }],
-  ["--help --version", [], { help: true, version: true }],
+  ["--help --version", [], { help: true }],
+  ["7 --version", [], { version: true }],
   ["--quiet -- --host 7", ["--host", "7"], { quiet: true }],
 ];
 const BAD: [line: string, message: string][] = [
@@ -48,7 +49,19 @@ const BAD: [line: string, message: string][] = [
   ["--host", "--host needs a value"],
   ["--host --quiet", "--host needs a value"],
   ["--host=", "--host"],
-  ["--no-host", "host"],
+  ["--host -", "--host needs a value"],
+  ["--host -7", "--host needs a value"],
+  ["--no-host", "no such flag: --no-host"],
+  ["--no-host=127.0.0.1", "no such flag: --no-host=127.0.0.1"],
+  ["--no-quiet", "no such flag: --no-quiet"],
+  ["--quiet=false", "--quiet takes no value: --quiet=false"],
+  ["--help=me", "--help takes no value: --help=me"],
+  ["-h=false", "no such flag: -h=false"],
+  ["-hq", "no such flag: -hq"],
+  ["--_=5", "no such flag: --_=5"],
+  ["--constructor", "no such flag: --constructor"],
+  ["--constructor=1", "no such flag: --constructor=1"],
+  ["--__proto__=1", "no such flag: --__proto__=1"],
 ];
 
 for (const [line, positionals, flags] of GOOD) {
@@ -144,6 +157,17 @@ Deno.test("Stdout prints as often as it is told, whatever room there is", async 
   assert(printed === expected);
 });
 
+/** The modules of the package. */
+async function sources(): Promise<string[]> {
+  const files = [];
+  for (const folder of ["", "cli/", "client/", "net/", "server/"]) {
+    for await (const { name } of Deno.readDir(new URL(`../${folder}`, import.meta.url))) {
+      if (name.endsWith(".ts")) files.push(folder + name);
+    }
+  }
+  return files;
+}
+
 Deno.test("the version and the packages are the same everywhere", async () => {
   const read = (name: string) => Deno.readTextFile(new URL(`../${name}`, import.meta.url));
   const config = JSON.parse(await read("deno.json"));
@@ -152,7 +176,7 @@ Deno.test("the version and the packages are the same everywhere", async () => {
 
   const packages = Object.values<string>(config.imports);
   const inline = new Set<string>();
-  for (const file of ["rio.ts", "server.ts", "client.ts", "cli.ts", "mod.ts"]) {
+  for (const file of await sources()) {
     const specifiers = (await read(file)).matchAll(/"((jsr|npm):[^"]+)"/g);
     for (const [, specifier] of specifiers) inline.add(specifier);
   }

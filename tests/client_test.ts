@@ -176,7 +176,7 @@ Deno.test("echoClient prints what still comes after the end of input", async () 
     }, async (clientfd) => {
       const output = memoryWriter();
       const input = MemoryReader.of("hello\n", 9);
-      await echoClient(clientfd, input, output, mode);
+      await echoClient(clientfd, input, output, { ...mode, anyAnswer: true });
       assertEquals(output.text, "hello\nand good bye\n");
     });
   }
@@ -233,7 +233,7 @@ Deno.test("echoClient gives up on a server that owes an answer", async () => {
       await assertRejects(
         late,
         Deno.errors.TimedOut,
-        "no answer for 0.05 s: 0 of 6 bytes came back",
+        "no answer for 0.05 s: 3 of 6 bytes came back",
       );
     });
   }

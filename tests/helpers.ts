@@ -131,7 +131,7 @@ export class Program implements AsyncDisposable {
       "run",
       "--quiet",
       "--allow-net",
-      ...files ? ["--allow-read", "--allow-write", "--unstable-net"] : [],
+      ...files ? ["--allow-read", "--allow-write"] : [],
       name,
       ...given,
     ]);

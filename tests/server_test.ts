@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { MAXLINE, Rio, rioReadn, rioWriten } from "@netp/rio/rio";
-import { echo, LISTENQ, openListenfd, serve, ServeStats } from "@netp/rio/server";
+import { echo, EchoServer, LISTENQ, openListenfd, serve, ServeStats } from "@netp/rio/server";
 import { median } from "../bench/run.ts";
-import { Stdout } from "../cli.ts";
-import { EchoServer } from "../echo.ts";
+import { Stdout } from "../cli/stdout.ts";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
@@ -153,8 +152,9 @@ Deno.test("EchoServer prints each line of a burst, whenever a block is full", as
   const options = {
     concurrency: 1,
     grace: 0,
-    idleTimeout: undefined,
-    maxTime: undefined,
+    backlog: 16,
+    idleTimeout: Infinity,
+    maxTime: Infinity,
     names: false,
     quiet: false,
   };
@@ -295,13 +295,13 @@ Deno.test("serve drains, and cuts when the grace has run out", async () => {
   stop.abort();
   await rioWriten(kind, bytes("still served\n"));
   assertEquals(await new Rio(kind).readlineb(buf), 13);
+  await kind.closeWrite();
+  assertEquals(await kind.read(buf), null);
+  assertEquals(await ended(served), [2, 1]);
   await assertRejects(
     () => openClientfd("127.0.0.1", port),
     Deno.errors.ConnectionRefused,
   );
-  await kind.closeWrite();
-  assertEquals(await kind.read(buf), null);
-  assertEquals(await ended(served), [2, 1]);
   assertEquals(await stubborn.read(buf), null);
 });
 

@@ -1,0 +1,140 @@
+/** What an echo client keeps of its exchange: what was sent, what came back, how it ended. */
+import { reason } from "../net/errors.ts";
+import { checkTime, inTime } from "../net/time.ts";
+import { type Reader, Rio, rioWriten, type Writer } from "../rio.ts";
+import { Comparison } from "./comparison.ts";
+
+/** What the echo client needs of a connection: `Deno.Conn` has it. */
+export interface Clientfd extends Reader, Writer {
+  /** Sends FIN: shutdown(2) of the writing side. */
+  closeWrite(): Promise<void>;
+}
+
+/** How an exchange goes. */
+export interface ExchangeOptions {
+  /**
+   * Milliseconds to wait for the next byte while the server owes one, or owes its end of
+   * the connection; for ever unless given. In lockstep, for the next line.
+   */
+  timeout?: number;
+  /** Whether anything may come back: what does is printed, and not compared. */
+  anyAnswer?: boolean;
+}
+
+/** The connection ended before the server had answered all. */
+export class ServerClosedError extends Error {}
+
+/** Something else came back than was sent. */
+export class NotAnEchoError extends Error {}
+
+/** One exchange. */
+export class Exchange {
+  /** What comes back is read from it. */
+  readonly rio: Rio;
+  /** Bytes sent, and bytes that came back. */
+  sent = 0;
+  received = 0;
+  /** All has been sent, and FIN. */
+  sentAll = false;
+  readonly #clientfd: Clientfd;
+  readonly #output: Writer;
+  readonly #comparison: Comparison | undefined;
+  readonly #timeout: number;
+  readonly #late = new AbortController();
+  #reading = false;
+  #cancel: (() => void) | undefined;
+  /** What ended the connection before its time. */
+  #cause: unknown;
+
+  constructor(clientfd: Clientfd, output: Writer, options: ExchangeOptions) {
+    const { timeout = Infinity, anyAnswer = false } = options;
+    checkTime("exchange: timeout", timeout);
+    this.rio = new Rio(clientfd);
+    this.#clientfd = clientfd;
+    this.#output = output;
+    this.#timeout = timeout;
+    if (!anyAnswer) this.#comparison = new Comparison();
+  }
+
+  /** Sends bytes; false if the connection has ended. */
+  async send(bytes: Uint8Array): Promise<boolean> {
+    this.sent += bytes.length;
+    this.#comparison?.sent(bytes);
+    this.#watch();
+    return await this.#try(rioWriten(this.#clientfd, bytes)) !== undefined;
+  }
+
+  /** Sends FIN. */
+  async finish(): Promise<void> {
+    this.sentAll = true;
+    this.#watch();
+    await this.#try(this.#clientfd.closeWrite());
+  }
+
+  /**
+   * Reads by means of `read`, which returns a count of bytes in `buf`, 0 at the end, and
+   * prints them; false if the connection has ended. What came before an error is printed.
+   */
+  async receive(
+    buf: Uint8Array,
+    read: (options?: { signal: AbortSignal }) => Promise<number | null>,
+  ): Promise<boolean> {
+    this.#reading = true;
+    this.#watch();
+    const options = this.#timeout < Infinity ? { signal: this.#late.signal } : undefined;
+    const n = await this.#try(read(options));
+    this.#reading = false;
+    this.#cancel?.();
+    this.#cancel = undefined;
+    await this.#print(n === undefined ? this.rio.peek() : buf.subarray(0, n ?? 0));
+    return Boolean(n);
+  }
+
+  async #print(bytes: Uint8Array): Promise<void> {
+    this.received += bytes.length;
+    this.#comparison?.came(bytes);
+    await rioWriten(this.#output, bytes);
+  }
+
+  async #try<T>(attempt: Promise<T>): Promise<T | undefined> {
+    try {
+      return await attempt;
+    } catch (error) {
+      this.#cause ??= error;
+    }
+  }
+
+  /** The time runs while a read waits for what the server owes. */
+  #watch(): void {
+    if (!this.#reading || !(this.sentAll || this.received < this.sent)) return;
+    this.#cancel ??= inTime(this.#timeout, () => this.#late.abort());
+  }
+
+  /**
+   * The counts of bytes sent and received.
+   *
+   * @throws If not all came back, or something else did.
+   */
+  result(): { sent: number; received: number } {
+    const { sent, received, sentAll } = this;
+    const result = `${received} of ${sent} bytes came back`;
+    const difference = this.#comparison?.difference;
+    if (difference !== undefined) {
+      const { from, to } = difference;
+      const where = received > sent && from === sent
+        ? `${received} bytes came back for ${sent}`
+        : from === to
+        ? `byte ${from} differs from what was sent`
+        : `the first difference is in bytes ${from} to ${to}`;
+      throw new NotAnEchoError(`no echo: ${where}`);
+    }
+    if (this.#late.signal.aborted) {
+      throw new Deno.errors.TimedOut(`no answer for ${this.#timeout / 1000} s: ${result}`);
+    }
+    if (!sentAll || (received < sent && this.#comparison !== undefined)) {
+      const cause = this.#cause === undefined ? "" : ` (${reason(this.#cause)})`;
+      throw new ServerClosedError(`server closed the connection${cause}: ${result}`);
+    }
+    return { sent, received };
+  }
+}

@@ -1,0 +1,107 @@
+/** What the echo server may be told on its command line. */
+import {
+  type CommandLine,
+  type Flags,
+  toInteger,
+  toMilliseconds,
+  UsageError,
+} from "../cli/flags.ts";
+import { PORT } from "../cli/program.ts";
+
+/** The command line of server.ts. */
+export const COMMAND_LINE: CommandLine = {
+  name: "server",
+  about: `The echo server of CS:APP: prints who connects and how many bytes each line has, and
+writes the line back.`,
+  positionals: [["port", `the port to listen on, 0 for any free one (default ${PORT})`]],
+  flags: [
+    ["host=ADDR", "the address to listen on (default: all, IPv6 and IPv4)"],
+    ["unix=PATH", "listen on a Unix socket instead"],
+    ["cert=FILE", "speak TLS, with this certificate chain (PEM)"],
+    ["key=FILE", "and its private key"],
+    ["backlog=N", "connections that the kernel may queue (default 1024)"],
+    [
+      "concurrency=N",
+      "clients served at once; the others wait in the kernel's queue\n(default 1: the iterative server)",
+    ],
+    ["workers=N", "threads, each of which serves that many (default: one)"],
+    ["idle-timeout=SEC", "end a connection when no byte has gone for so long"],
+    ["max-seconds=SEC", "end a connection that lasts longer"],
+    ["grace=SEC", "time for open connections after SIGINT or SIGTERM (default 5)"],
+    ["names", "print the names of hosts and services, not their numbers"],
+    ["quiet", "print nothing on standard output"],
+    ["stats", "print the counters as JSON at the end; SIGUSR1 prints them now"],
+  ],
+  notes: "Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.",
+};
+
+/** What a thread is told of how to serve; it can be sent from thread to thread. */
+export interface ServerOptions {
+  concurrency: number;
+  backlog: number;
+  grace: number;
+  idleTimeout: number;
+  maxTime: number;
+  names: boolean;
+  quiet: boolean;
+}
+
+/** What the server is told. */
+export interface ServerFlags {
+  port: number;
+  host: string | undefined;
+  unix: string | undefined;
+  cert: string | undefined;
+  key: string | undefined;
+  /** Threads, if it shall have any. */
+  workers: number | undefined;
+  stats: boolean;
+  options: ServerOptions;
+}
+
+/**
+ * What a command line says.
+ *
+ * @throws {UsageError} If it makes no sense.
+ */
+export function serverFlags({ positionals: [port], values, set }: Flags): ServerFlags {
+  const { host, unix, cert, key } = values;
+  const integer = (name: string, max: number) => {
+    const value = values[name];
+    return value === undefined ? undefined : toInteger(`--${name}`, value, 1, max);
+  };
+  const time = (name: string, min?: number) => {
+    const value = values[name];
+    return value === undefined ? undefined : toMilliseconds(`--${name}`, value, min);
+  };
+  const flags = {
+    port: toInteger("port", port ?? String(PORT), 0, 65535),
+    host,
+    unix,
+    cert,
+    key,
+    workers: integer("workers", 1024),
+    stats: set.has("stats"),
+    options: {
+      concurrency: integer("concurrency", 1_000_000) ?? 1,
+      backlog: integer("backlog", 65535) ?? 1024,
+      grace: time("grace", 0) ?? 5000,
+      idleTimeout: time("idle-timeout") ?? Infinity,
+      maxTime: time("max-seconds") ?? Infinity,
+      names: set.has("names"),
+      quiet: set.has("quiet"),
+    },
+  };
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError("--cert and --key go together");
+  }
+  if (unix !== undefined && port !== undefined) {
+    throw new UsageError(`port ${port} doesn't go with --unix=${unix}`);
+  }
+  for (const name of ["host", "backlog", "cert", "workers"]) {
+    if (unix !== undefined && values[name] !== undefined) {
+      throw new UsageError(`--${name} doesn't go with --unix=${unix}`);
+    }
+  }
+  return flags;
+}

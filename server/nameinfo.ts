@@ -1,0 +1,49 @@
+/** Who is at the other end of a connection, in words. */
+import { address, unmapped } from "../net/address.ts";
+import { within } from "../net/time.ts";
+import type { Conn } from "./connfd.ts";
+
+/**
+ * Lookups under way at a time. Each holds one of the 32 threads that files and standard
+ * output use too, until the resolver gives up, 10 s.
+ */
+const MAX_LOOKUPS = 8;
+/** Milliseconds that a client waits for its name. */
+const PATIENCE = 1000;
+
+let lookups = 0;
+
+/** The address of the other end, as a diagnostic names it. */
+export function peername(addr: Deno.Addr): string {
+  return "hostname" in addr ? address(unmapped(addr.hostname), addr.port) : "a client";
+}
+
+/** The host and the port of a client as numbers: getnameinfo(3) with NI_NUMERICHOST. */
+export function numbers({ remoteAddr, localAddr }: Conn): [host: string, port: string] {
+  return "hostname" in remoteAddr
+    ? [unmapped(remoteAddr.hostname), String(remoteAddr.port)]
+    // A client of a Unix socket has no name.
+    : ["localhost", (localAddr as Deno.UnixAddr).path];
+}
+
+/** The names of host and service, each as a number where it has none: getnameinfo(3). */
+export async function nameinfo(conn: Conn): Promise<[host: string, port: string]> {
+  const [host, port] = numbers(conn);
+  if (!("hostname" in conn.remoteAddr)) return [host, port];
+  const found = await lookup(host, conn.remoteAddr.port);
+  if (found !== undefined) return [found.hostname, found.service];
+  // A service has its name whatever its host is; node's call fails as a whole.
+  const { service = port } = await lookup("127.0.0.1", conn.remoteAddr.port) ?? {};
+  return [host, service];
+}
+
+async function lookup(
+  host: string,
+  port: number,
+): Promise<{ hostname: string; service: string } | undefined> {
+  if (lookups >= MAX_LOOKUPS) return undefined;
+  const { lookupService } = await import("node:dns/promises");
+  lookups++;
+  const found = lookupService(host, port).catch(() => undefined).finally(() => lookups--);
+  return await within(PATIENCE, found);
+}

@@ -1,0 +1,47 @@
+/** What runs in a thread of the prethreaded server; workers.ts starts it. */
+import { Stdout } from "../cli/stdout.ts";
+import { reason } from "../net/errors.ts";
+import { EchoServer, openListenfd, openTlsListenfd } from "../server.ts";
+import type { Answer, Order } from "./workers.ts";
+
+const main = globalThis as unknown as {
+  postMessage(answer: Answer): void;
+  onmessage: (event: MessageEvent<Order>) => void;
+};
+
+let printed = Promise.withResolvers<void>();
+// A block at a time is on its way to the main thread, so that memory is bounded.
+const stdout = new Stdout({
+  async write(p) {
+    printed = Promise.withResolvers();
+    main.postMessage({ type: "print", bytes: p.slice() });
+    await printed.promise;
+    return p.length;
+  },
+});
+let server: EchoServer | undefined;
+
+async function start({ where, options }: Order & { type: "start" }): Promise<void> {
+  server = new EchoServer(options, stdout, (line) => main.postMessage({ type: "log", line }));
+  const { hostname: host, port, tls } = where;
+  const { backlog } = options;
+  const listenOptions = { host, backlog, shared: true };
+  try {
+    const listenfd = tls === undefined
+      ? openListenfd(port, listenOptions)
+      : openTlsListenfd(port, { ...listenOptions, ...tls, onError: server.onHandshakeError });
+    main.postMessage({ type: "listening" });
+    await server.run(listenfd);
+    await stdout.flush();
+    main.postMessage({ type: "ended" });
+  } catch (error) {
+    main.postMessage({ type: "failed", message: reason(error) });
+  }
+}
+
+main.onmessage = ({ data }) => {
+  if (data.type === "start") start(data);
+  else if (data.type === "printed") printed.resolve();
+  else if (data.type === "stop") server?.stop();
+  else if (server) main.postMessage({ type: "stats", stats: server.stats });
+};

@@ -1,0 +1,127 @@
+/**
+ * The prethreaded server of the book's chapter 12: threads with an accept loop each, all on
+ * one listening socket. This is the side of who starts them; worker.ts is what runs in them.
+ */
+import { log } from "../cli/diagnostics.ts";
+import { label } from "../net/errors.ts";
+import type { ServerOptions } from "./command_line.ts";
+import type { Printer } from "./report.ts";
+import type { Stats } from "./stats.ts";
+
+/** Where the threads listen, and with what certificate. */
+export interface Where {
+  hostname: string;
+  port: number;
+  tls: { cert: string; key: string } | undefined;
+}
+
+/** What a thread is told. */
+export type Order =
+  | { type: "start"; where: Where; options: ServerOptions }
+  | { type: "stop" }
+  | { type: "stats" }
+  | { type: "printed" };
+
+/** What a thread says. */
+export type Answer =
+  | { type: "listening" }
+  | { type: "failed"; message: string }
+  | { type: "print"; bytes: Uint8Array<ArrayBuffer> }
+  | { type: "log"; line: string }
+  | { type: "stats"; stats: Stats }
+  | { type: "ended" };
+
+/** The threads of a server. */
+export class Workers {
+  readonly #workers: EchoWorker[];
+
+  private constructor(workers: EchoWorker[]) {
+    this.#workers = workers;
+  }
+
+  /**
+   * Starts threads, all of which print to `stdout`, in whole lines.
+   *
+   * @returns The threads, when all of them listen.
+   * @throws {Error} If one of them can't.
+   */
+  static async start(
+    n: number,
+    where: Where,
+    options: ServerOptions,
+    stdout: Printer,
+  ): Promise<Workers> {
+    const module = new URL("./worker.ts", import.meta.url);
+    if (module.protocol === "file:") {
+      const { state } = Deno.permissions.querySync({ name: "read", path: module });
+      if (state !== "granted") {
+        throw new Error(`--workers=${n} needs deno run --allow-read: ${module}`);
+      }
+    }
+    const workers = Array.from({ length: n }, () => new EchoWorker(module, stdout));
+    await Promise.all(workers.map((worker) => worker.start(where, options)));
+    return new Workers(workers);
+  }
+
+  /** Resolves when all have ended; rejects if one has failed. */
+  get ended(): Promise<unknown> {
+    return Promise.all(this.#workers.map((worker) => worker.ended.promise));
+  }
+
+  /** Has all of them accept no more. */
+  stop(): void {
+    for (const worker of this.#workers) worker.tell({ type: "stop" });
+  }
+
+  /** What each of them has done. */
+  stats(): Promise<Stats[]> {
+    return Promise.all(this.#workers.map((worker) => worker.stats()));
+  }
+}
+
+/** A thread, from outside. */
+class EchoWorker {
+  readonly #worker: Worker;
+  readonly #listening = Promise.withResolvers<void>();
+  readonly ended = Promise.withResolvers<void>();
+  readonly #asked: ((stats: Stats) => void)[] = [];
+
+  constructor(module: URL, stdout: Printer) {
+    this.#worker = new Worker(module, { type: "module" });
+    this.ended.promise.catch(() => {}); // whoever waits for it is told
+    this.#worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
+      if (data.type === "listening") this.#listening.resolve();
+      else if (data.type === "failed") this.#fail(new Error(data.message));
+      else if (data.type === "log") log(data.line);
+      else if (data.type === "ended") this.ended.resolve();
+      else if (data.type === "stats") this.#asked.shift()?.(data.stats);
+      else {
+        await stdout.print(data.bytes);
+        this.tell({ type: "printed" });
+      }
+    };
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(label("a worker failed", new Error(event.message)));
+    };
+  }
+
+  #fail(error: unknown): void {
+    this.#listening.reject(error);
+    this.ended.reject(error);
+  }
+
+  tell(order: Order): void {
+    this.#worker.postMessage(order);
+  }
+
+  async start(where: Where, options: ServerOptions): Promise<void> {
+    this.tell({ type: "start", where, options });
+    await this.#listening.promise;
+  }
+
+  stats(): Promise<Stats> {
+    this.tell({ type: "stats" });
+    return new Promise((resolve) => this.#asked.push(resolve));
+  }
+}
