@@ -57,9 +57,7 @@ export interface RioOptions {
  * Reads exactly `n` bytes to `usrbuf` without a buffer, `rio_readn` of csapp.c, and returns their
  * count: less than `n` only if EOF came first, 0 at EOF. Never mix it with a {@linkcode Rio} on the
  * same descriptor, whose buffer may hold the bytes it waits for.
- *
- * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, or the reader returns a
- * count that can't be.
+ * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, or a count that is read can't be.
  * @throws {Error} If the reader returns 0 bytes a hundred times in a row.
  * @example
  * ```ts
@@ -88,7 +86,6 @@ export async function rioReadn(
 /**
  * Writes all of `usrbuf`, `rio_writen` of csapp.c, and returns its length. The bytes must not
  * change until then.
- *
  * @throws {Deno.errors.WriteZero} If a write takes 0 bytes.
  * @throws {RangeError} If the writer returns a count that can't be.
  * @example
@@ -111,7 +108,6 @@ export async function rioWriten(writer: Writer, usrbuf: Uint8Array): Promise<num
 
 /**
  * Cuts the `\n` or `\r\n` off a line, which may lack it: a view of the same bytes.
- *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -139,7 +135,6 @@ export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Arra
  * - What is returned is the caller's own: nothing that becomes of it touches the reader. Lines
  *   that came together share their memory, so copy a line, `line.slice()`, before its buffer is
  *   transferred, or if it is kept for long.
- *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -163,7 +158,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /**
    * Makes an empty buffer: `rio_readinitb` of csapp.c.
-   *
    * @throws {RangeError} If an option is out of its range.
    */
   constructor(reader: Reader, options: RioOptions = {}) {
@@ -187,7 +181,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * The bytes end in the delimiter if and only if the line was complete. Otherwise they are `maxlen
    * - 1`, and the line goes on with the next call, or EOF came behind a last line without a
    * newline. `maxlen` alone bounds them, not `maxline`.
-   *
    * @throws {RangeError} If `maxlen` isn't from 2 to `usrbuf.length`, its default.
    * @example
    * ```ts
@@ -201,9 +194,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     maxlen: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
-    const n = isInRange(maxlen, 2, usrbuf.length) ? this.#now(maxlen - 1, options) : 0;
+    const inRange = isInRange(maxlen, 2, usrbuf.length);
+    const n = inRange ? this.#moveNow(usrbuf, maxlen - 1, true, options) : 0;
     if (n === 0) return this.#readlineb(usrbuf, maxlen, options);
-    this.#buffer.move(usrbuf, 0, n);
     usrbuf[n] = 0;
     return Promise.resolve(n);
   }
@@ -218,7 +211,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   /**
    * Reads exactly `n` bytes to `usrbuf` through the buffer, `rio_readnb` of csapp.c, and returns
    * their count: less than `n` only if EOF came first, 0 at EOF.
-   *
    * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, its default.
    * @example
    * ```ts
@@ -233,14 +225,14 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     options?: ReadOptions,
   ): Promise<number> {
     checkRange("read bytes: n", n, 0, usrbuf.length);
-    return await this.#move(usrbuf, n, false, options);
+    return this.#moveNow(usrbuf, n, false, options) ||
+      await this.#move(usrbuf, n, false, options);
   }
 
   /**
    * Reads what there is to `p`, the buffer first, and returns the count of bytes, 0 only if `p` is
    * empty; `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed on:
    * to `copy` of `@std/io`, or to another `Rio`.
-   *
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -262,7 +254,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * Reads one line, its delimiter kept, of 1 byte at least; `null` at EOF. It ends in the delimiter
    * if and only if the line was complete. {@linkcode Rio.takeLine} reads many short lines faster,
    * without a promise for each.
-   *
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -272,14 +263,14 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * ```
    */
   async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
-    const n = this.#now(this.#maxline, options) || await this.#wait(this.#maxline, true, options);
+    const n = this.#now(this.#maxline, true, options) ||
+      await this.#wait(this.#maxline, true, options);
     return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
   }
 
   /**
    * The lines to come, as {@linkcode Rio.readline} returns them. Leaving the loop leaves the
    * descriptor open, and what comes behind the last line to the next read.
-   *
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -304,7 +295,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   /**
    * Waits until the next line, or piece of one, is in the buffer. What came with it is there too,
    * and can be taken without a promise. False means EOF, and that alone.
-   *
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -324,7 +314,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   /**
    * Takes the next line, or piece of one; `null` if the buffer doesn't hold it. After {@linkcode
    * Rio.ready} it is the fast way to read many.
-   *
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -342,7 +331,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * Takes the lines, or pieces, that are in the buffer, as many as fit, to `usrbuf`: so a server
    * answers a burst of them with one write. Returns the count of bytes, 0 if there is none.
    * `lengths` is set to the bytes of each line, its delimiter included.
-   *
    * @throws {RangeError} If `usrbuf` has less than `maxline` bytes.
    * @example
    * ```ts
@@ -377,7 +365,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   /**
    * Waits until at least `n` bytes are in the buffer, and takes none: `fill_buf` of Rust's
    * `BufRead`. False means that EOF comes before them.
-   *
    * @throws {RangeError} If `n` isn't from 1, its default, to what the buffer may grow to.
    * @example
    * ```ts
@@ -393,7 +380,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /**
    * Shows what is in the buffer, and takes none of it.
-   *
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -453,10 +439,17 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     }
   }
 
-  /** As `#wait` for a line, if it is there; else 0. An async function would take far longer. */
-  #now(limit: number, options?: ReadOptions): number {
-    const n = options || this.#busy ? 0 : this.#buffer.find(limit, true);
+  /** As `#wait`, if there is nothing to wait for, without what a promise costs; else 0. */
+  #now(limit: number, line: boolean, options?: ReadOptions): number {
+    const n = options || this.#busy ? 0 : this.#buffer.find(limit, line);
     if (n > 0) this.#hold();
+    return n;
+  }
+
+  /** As `#move`, if there is nothing to wait for; else 0. */
+  #moveNow(usrbuf: Uint8Array, limit: number, line: boolean, options?: ReadOptions): number {
+    const n = this.#now(limit, line, options);
+    if (n > 0) this.#buffer.move(usrbuf, 0, n);
     return n;
   }
 
@@ -508,8 +501,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #checkLine(n: number): number {
     if (!this.#isTooLong(n)) return n;
     this.#skipLine();
+    const bound = this.#maxline;
     throw new Deno.errors.InvalidData(
-      `Cannot read a line: no delimiter in its first ${this.#maxline} bytes`,
+      `Cannot read a line: no delimiter in its first ${bound} bytes`,
     );
   }
 
@@ -713,9 +707,7 @@ class Flight {
 /** Throws if so many reads of 0 bytes in a row are too many, or else returns them. */
 function checkProgress(empty: number): number {
   if (empty < MAX_EMPTY_READS) return empty;
-  throw new Error(
-    `Cannot read: the reader returned 0 bytes ${MAX_EMPTY_READS} times in a row`,
-  );
+  throw new Error(`Cannot read: the reader returned 0 bytes ${empty} times in a row`);
 }
 
 function isInRange(value: number, min: number, max: number): boolean {

@@ -2,13 +2,22 @@
 
 const BIN = new URL("bin/", import.meta.url).pathname;
 
-/** Compiles a C file of `peers/`, or of the path given, and returns the program. */
+/** Compiles a C or Go file of `peers/`, or of the path given, and returns the program. */
 export async function compile(source: string): Promise<string> {
   await Deno.mkdir(BIN, { recursive: true });
   const path = new URL(`peers/${source}`, import.meta.url).pathname;
-  const program = BIN + path.split("/").at(-1)!.replace(/\.c$/, "");
-  await run(["gcc", "-O2", "-Wall", "-o", program, path]);
+  const program = BIN + path.split("/").at(-1)!.replace(/\.(c|go)$/, "");
+  await run(
+    path.endsWith(".go")
+      ? ["go", "build", "-o", program, path]
+      : ["gcc", "-O2", "-Wall", "-o", program, path],
+  );
   return program;
+}
+
+/** Whether a program is on this machine. */
+export function has(program: string): boolean {
+  return new Deno.Command("sh", { args: ["-c", `command -v ${program}`] }).outputSync().success;
 }
 
 /** Runs a program and returns what it printed. */

@@ -1,6 +1,7 @@
 /**
- * Node's ways: node:readline, and a splitter on the `data` event. Reads all that a
- * sender sends and prints "LINES BYTES SECONDS". Usage: node_lines.mjs PORT readline|data.
+ * The ways of Node, and of Bun: node:readline by its event and by `for await`, and a
+ * splitter on the `data` event. Reads all that a sender sends and prints "LINES BYTES
+ * SECONDS". Usage: node_lines.mjs PORT event|forAwait|data.
  */
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
@@ -13,11 +14,14 @@ function line(length) {
   lines++;
   bytes += length;
 }
-if (way === "readline") {
-  createInterface({ input: socket }).on(
-    "line",
-    (text) => line(text.length + 1),
-  );
+function end() {
+  console.log(lines, bytes, (performance.now() - start) / 1000);
+}
+if (way === "event") {
+  createInterface({ input: socket }).on("line", (text) => line(text.length + 1)).on("close", end);
+} else if (way === "forAwait") {
+  for await (const text of createInterface({ input: socket })) line(text.length + 1);
+  end();
 } else {
   let rest = Buffer.alloc(0);
   socket.on("data", (chunk) => {
@@ -28,7 +32,5 @@ if (way === "readline") {
     }
     rest = data.subarray(pos);
   });
+  socket.on("close", end);
 }
-socket.on("close", () => {
-  console.log(lines, bytes, (performance.now() - start) / 1000);
-});
