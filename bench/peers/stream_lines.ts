@@ -2,12 +2,14 @@
  * Deno's own way: `for await` over `TextLineStream` of `@std/streams`. Reads all that a sender
  * sends and prints "LINES BYTES SECONDS". Usage: stream_lines.ts PORT.
  */
-const { TextLineStream } = await import("jsr:@std/streams@^1.0.0/text-line-stream");
+// Named in a constant, the package is neither fetched nor checked where JSR can't be reached.
+const specifier: string = "jsr:@std/streams@^1.0.0/text-line-stream";
+const { TextLineStream } = await import(specifier);
 
 const clientfd = await Deno.connect({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
 const start = performance.now();
 let lines = 0, bytes = 0;
-const stream = clientfd.readable.pipeThrough(new TextDecoderStream())
+const stream: AsyncIterable<string> = clientfd.readable.pipeThrough(new TextDecoderStream())
   .pipeThrough(new TextLineStream());
 for await (const line of stream) {
   lines++;

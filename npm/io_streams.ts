@@ -1,0 +1,32 @@
+/** Stands in for what this project's recipes take of `@std/io` to and from web streams. */
+import type { Reader } from "./io_types.ts";
+
+/** A reader of what a stream brings. */
+export function readerFromStreamReader(stream: ReadableStreamDefaultReader<Uint8Array>): Reader {
+  let rest = new Uint8Array();
+  return {
+    async read(p) {
+      while (rest.length === 0) {
+        const { value, done } = await stream.read();
+        if (done) return null;
+        rest = value.slice();
+      }
+      const n = Math.min(p.length, rest.length);
+      p.set(rest.subarray(0, n));
+      rest = rest.subarray(n);
+      return n;
+    },
+  };
+}
+
+/** A stream of what a reader brings. */
+export function toReadableStream(reader: Reader): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const chunk = new Uint8Array(4096);
+      const n = await reader.read(chunk);
+      if (n === null) controller.close();
+      else controller.enqueue(chunk.subarray(0, n));
+    },
+  });
+}
