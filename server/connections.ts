@@ -163,7 +163,6 @@ export class Connections {
   async done(): Promise<void> {
     while (this.#active.size + this.#waiting.length > 0) await this.#change.promise;
     clearInterval(this.#sweeper);
-    this.#turns.end();
   }
 
   #serveWaiting(): void {

@@ -69,8 +69,7 @@ export class Connfd implements Reader, Writer {
   read(p: Uint8Array): Promise<number | null> {
     this.#activity.calls++;
     this.#activity.writing = false;
-    const turn = this.#turns.take();
-    return turn === undefined ? this.conn.read(p) : turn.then(() => this.conn.read(p));
+    return this.#turns.read(this.conn, p);
   }
 
   /** Writes up to `p.length` bytes, and returns their count. */

@@ -1,56 +1,97 @@
 /** Fairness among many busy connections. */
+import type { Reader } from "../rio.ts";
+
+/** Connections among which nobody can starve. */
+const FEW = 100;
+/** Reads that begin in one turn of the event loop: with a write each they fit tokio's budget. */
+const CHUNK = 60;
+/** Turns of the event loop in which tokio asks the kernel at least once: it does every 61. */
+const QUIET = 64;
+/** How many sockets tokio takes from the kernel at a time; at 100, Deno is fair by itself. */
+const SETTING = "DENO_TOKIO_MAX_IO_EVENTS_PER_TICK";
 
 /**
  * Turns for the reads of many busy connections.
  *
- * Deno polls all pending operations of a thread in one task, which tokio lets do 128
- * of them a poll. Those that were ready and found nothing left are woken for the next
- * poll in the opposite order. So, with more than 128 ready at a time, the ones at
- * both ends of the list are served over and over, and those in the middle starve.
+ * Deno polls all pending operations of a thread in one task, and tokio lets a task do 128 of
+ * them a poll. Those that were ready and got none are polled again behind whatever has
+ * arrived since, in the opposite order. So with more than 128 sockets ready at a time, some
+ * are served over and over, and the others starve.
  *
- * Hence reads go in rounds: all that are asked for after a round has begun wait until
- * a poll does less than it could, which says that nobody ready is left; and then they
- * begin together.
+ * Hence reads go in rounds: what is asked for during a round belongs to the next one. A round
+ * begins a chunk of its reads each turn of the event loop, so that no poll runs out of its
+ * budget. It is over when nobody is left who was ready.
  */
 export class Turns {
-  #held: (() => void)[] = [];
-  #asked = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   /** Connections that may read. */
   readers = 0;
+  readonly #fair = isFair();
+  /** Reads that have not begun; the first `#left` of them belong to this round. */
+  #held: (() => void)[] = [];
+  #left = 0;
+  /** Reads under way. */
+  #reading = 0;
+  /** Reads that have ended since the last look. */
+  #ended = 0;
+  /** Looks since the round's last read began, and those in a row that saw none end. */
+  #looks = 0;
+  #quiet = 0;
+  #running = false;
 
-  /** A turn to wait for, unless so few may read that none can starve. */
-  take(): Promise<void> | undefined {
-    if (this.readers < FEW_READERS) return undefined;
-    if (this.#asked++ === 0) setImmediate(() => this.#endPoll());
-    return new Promise((resolve) => this.#held.push(resolve));
+  /** Reads from a connection, when it is its turn. */
+  read(conn: Reader, p: Uint8Array): Promise<number | null> {
+    if (this.readers < FEW || this.#fair) return conn.read(p);
+    return new Promise((resolve, reject) => {
+      this.#held.push(() => {
+        this.#reading++;
+        conn.read(p).then((n) => {
+          this.#end();
+          resolve(n);
+        }, (error) => {
+          this.#end();
+          reject(error);
+        });
+      });
+      if (!this.#running) setImmediate(this.#turn);
+      this.#running = true;
+    });
   }
 
-  #endPoll(): void {
-    const asked = this.#asked;
-    this.#asked = 0;
-    clearTimeout(this.#timer);
-    if (asked < FULL_POLL) this.release();
-    else this.#timer = setTimeout(() => this.release(), LAST_POLL);
+  #end(): void {
+    this.#reading--;
+    this.#ended++;
   }
 
-  /** Ends all turns. */
-  end(): void {
-    this.release();
-  }
+  readonly #turn = (): void => {
+    if (this.#left === 0 && this.#isOver()) this.#left = this.#held.length;
+    if (this.#left > 0) {
+      const chunk = this.#held.splice(0, Math.min(this.#left, CHUNK));
+      this.#left -= chunk.length;
+      this.#looks = 0;
+      for (const begin of chunk) begin();
+    }
+    this.#running = this.#held.length > 0;
+    if (this.#running) setImmediate(this.#turn);
+  };
 
-  /** Begins the next round. */
-  release(): void {
-    clearTimeout(this.#timer);
-    const held = this.#held;
-    this.#held = [];
-    for (const go of held) go();
+  /** Whether nobody is left who was ready. */
+  #isOver(): boolean {
+    const ended = this.#ended;
+    this.#ended = 0;
+    if (this.#reading === 0) return true;
+    // Those that ended as soon as they began say nothing of the others.
+    if (this.#looks++ === 0) {
+      this.#quiet = 0;
+      return false;
+    }
+    this.#quiet = ended > 0 ? 0 : this.#quiet + 1;
+    // A poll that ended fewer had some of its budget left.
+    return ended > 0 && ended < CHUNK || this.#quiet === QUIET;
   }
 }
 
-/** Connections among whom nobody starves. */
-const FEW_READERS = 100;
-/** Reads of a poll that may have left others: it counts writes and reads, 128 in all. */
-const FULL_POLL = 64;
-/** Milliseconds without a poll that say that the last one was full by chance. */
-const LAST_POLL = 2;
+function isFair(): boolean {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: SETTING });
+  const events = state === "granted" ? Number(Deno.env.get(SETTING)) : 0;
+  return events > 0 && events <= 100;
+}
