@@ -3,9 +3,10 @@
  * those of `Deno.listenTls` can't be got rid of before they have shaken hands, have no
  * TCP_NODELAY, and end without TLS's own end when the process does.
  */
-import { createSecureContext, TLSSocket } from "node:tls";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Duplex } from "node:stream";
-import { label } from "../net/errors.ts";
+import { createSecureContext, TLSSocket } from "node:tls";
+import { label, reason } from "../net/errors.ts";
 import { inTime } from "../net/time.ts";
 import { rioWriten } from "../rio.ts";
 import type { Conn } from "./connfd.ts";
@@ -194,9 +195,11 @@ export class TlsListenfd {
   /**
    * Speaks TLS with who connects to `listenfd`, which is closed with this one.
    *
-   * @throws {Error} If the certificate or its key is none.
+   * @throws {Deno.errors.InvalidData} If the certificate or its key is none, or they don't
+   * belong together.
    */
   constructor(listenfd: Deno.TcpListener, { cert, key, onError }: TlsOptions) {
+    checkPair(cert, key);
     this.#context = createSecureContext({ cert, key });
     this.#listenfd = listenfd;
     this.#onError = onError;
@@ -207,9 +210,9 @@ export class TlsListenfd {
     return this.#listenfd.addr;
   }
 
-  /** How many are shaking hands now. */
+  /** Clients who have connected, and whom `accept` hasn't given yet. */
   get shaking(): number {
-    return this.#shaking.size + this.#shaken.length;
+    return this.#silent.size + this.#shaking.size + this.#shaken.length;
   }
 
   /** Resolves to the next connection that has shaken hands. */
@@ -292,6 +295,21 @@ export class TlsListenfd {
       this.#shaking.delete(tcp);
     }
   }
+}
+
+/** Throws unless these are a certificate and its key: node:tls would tell only each client. */
+function checkPair(cert: string, key: string): void {
+  const parse = <T>(what: string, make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      throw new Deno.errors.InvalidData(`${what} can't be read as PEM: ${reason(error)}`);
+    }
+  };
+  const certificate = parse("the TLS certificate", () => new X509Certificate(cert));
+  const privateKey = parse("the TLS key", () => createPrivateKey(key));
+  if (certificate.checkPrivateKey(privateKey)) return;
+  throw new Deno.errors.InvalidData("the TLS key is not that of the certificate");
 }
 
 function closed(): Error {
