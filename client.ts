@@ -265,7 +265,11 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     : tls
     ? await openTlsClientfd(host, port, { connectTimeout, caCerts: await certificates(cafile) })
     : await openClientfd(host, port, { connectTimeout });
-  await echoClient(clientfd, Deno.stdin, stdout, options);
+  try {
+    await echoClient(clientfd, Deno.stdin, stdout, options);
+  } finally {
+    await stdout.flush().catch(() => {}); // also before an error is told, however slow its reader
+  }
   return 0;
 }
 

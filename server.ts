@@ -11,16 +11,17 @@
  */
 import { log } from "./cli/diagnostics.ts";
 import { count, type Flags } from "./cli/flags.ts";
-import { exit, run } from "./cli/program.ts";
+import { exit, LAST_WORDS, run } from "./cli/program.ts";
 import { onSignal } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
 import { address, checkPort } from "./net/address.ts";
-import { label, reason } from "./net/errors.ts";
+import { label } from "./net/errors.ts";
 import { checkTime, inTime, sleep } from "./net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
+import { Output } from "./server/output.ts";
 import { whenEmpty } from "./server/queue.ts";
 import { type Printer, Report } from "./server/report.ts";
 import { EchoStats, json, type Stats, total } from "./server/stats.ts";
@@ -209,8 +210,9 @@ export async function serve(
     cancels.push(
       whenEmpty(accepting, listenfd, close),
       inTime(grace, () => {
+        const { shaking = 0 } = listenfd;
         close();
-        connections.cut();
+        connections.cut(shaking);
       }),
     );
   };
@@ -218,7 +220,7 @@ export async function serve(
   signal?.addEventListener("abort", stop);
 
   let lastError: string | undefined;
-  for (let late = 0; late <= backlog; late += signal?.aborted ? 1 : 0) {
+  for (let late = 0; late <= backlog;) {
     await connections.slot(signal);
     accepting.waiting = true;
     accepting.calls++;
@@ -226,6 +228,7 @@ export async function serve(
       const conn = await listenfd.accept();
       accepting.waiting = false;
       lastError = undefined;
+      if (signal?.aborted) late++;
       connections.add(conn);
     } catch (error) {
       accepting.waiting = false;
@@ -381,13 +384,15 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
     : undefined;
   const start = performance.now();
-  const out = fallible(stdout);
+  const out = new Output(stdout, log);
   const running = workers !== undefined
     ? await startThreads(workers, port, { host, backlog }, tls, options, out)
     : await startHere(unix ?? port, { host, backlog }, tls, options, out);
 
+  let end = 0;
   onSignal(async (signal) => {
     running.stop();
+    end = performance.now() + grace;
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
   });
@@ -403,14 +408,14 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   await running.ended;
 
   const counts = await running.stats();
+  const printed = await out.end(Math.max(end - performance.now(), LAST_WORDS));
   if (stats) log(json(counts));
   const { accepted, lines, bytesIn, closed: { cut } } = total(counts);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   const served = [count(accepted, "connection"), count(lines, "line"), count(bytesIn, "byte")];
-  const end = cut > 0 ? `, ${count(cut, "connection")} cut` : "";
-  log(`server: ${served.join(", ")} in ${seconds} s${end}`);
-  // Standard output has told its own fault, if any.
-  return await exit(cut > 0 || out.lost ? 1 : 0, stdout);
+  const lost = cut > 0 ? `, ${count(cut, "connection")} cut` : "";
+  log(`server: ${served.join(", ")} in ${seconds} s${lost}`);
+  return await exit(cut === 0 && printed ? 0 : 1);
 }
 
 /** Starts the server in this thread, on a port or the path of a Unix socket. */
@@ -455,28 +460,6 @@ async function startThreads(
     ended: workers.ended,
     stop: () => workers.stop(),
     stats: () => workers.stats(),
-  };
-}
-
-/** Standard output that is given up when it fails: a server serves on. */
-function fallible(stdout: Stdout): Printer & { readonly lost: boolean } {
-  let fault: unknown;
-  const fail = (error: unknown) => {
-    if (fault === undefined) log(`server: ${reason(error)}`);
-    fault = error;
-  };
-  return {
-    print(p, times) {
-      if (fault !== undefined) return;
-      try {
-        return stdout.print(p, times)?.catch(fail);
-      } catch (error) {
-        fail(error);
-      }
-    },
-    get lost() {
-      return fault !== undefined && !(fault instanceof Deno.errors.BrokenPipe);
-    },
   };
 }
 

@@ -12,8 +12,8 @@ export const VERSION = "0.2.0";
 /** The port of the programs unless one is given: csapp's own example. */
 export const PORT = 15213;
 
-/** Milliseconds that standard output and standard error have at the end of a program. */
-const LAST_WORDS = 1000;
+/** Milliseconds that standard output and standard error have when a program must end. */
+export const LAST_WORDS = 500;
 
 /**
  * Runs a program: parses its command line, answers `--help` and `--version`, calls `main`
@@ -42,7 +42,7 @@ export async function run(
       return await exit(2, stdout);
     }
     // Whoever read standard output, `head` say, has enough.
-    if (error instanceof Deno.errors.BrokenPipe) return await exit(0, stdout);
+    if (error === stdout.error && error instanceof Deno.errors.BrokenPipe) return await exit(0);
     log(`${name}: ${reason(error)}`);
     return await exit(1, stdout);
   }

@@ -25,6 +25,11 @@ export class Stdout implements Writer {
   #writing: Promise<void> | undefined;
   #error: unknown;
 
+  /** What a write threw, and each call throws from then on. */
+  get error(): unknown {
+    return this.#error;
+  }
+
   /** Buffers what goes to `sink`: standard output, or who hands it on. */
   constructor(sink: Writer = STDOUT, byLine: boolean = Deno.stdout.isTerminal()) {
     this.#sink = sink;

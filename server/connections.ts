@@ -149,8 +149,10 @@ export class Connections {
     this.#change = Promise.withResolvers();
   }
 
-  /** Ends all connections, and those that wait for a slot. */
-  cut(): void {
+  /** Ends all connections, those that wait for a slot, and counts others that were ended. */
+  cut(others: number): void {
+    this.stats.accepted += others;
+    this.stats.closed.cut += others;
     for (const connection of this.#active) this.#end(connection, "cut");
     for (const conn of this.#waiting.splice(0)) {
       conn[Symbol.dispose]();

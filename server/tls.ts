@@ -3,9 +3,10 @@
  * those of `Deno.listenTls` can't be got rid of before they have shaken hands, have no
  * TCP_NODELAY, and end without TLS's own end when the process does.
  */
-import { createSecureContext, TLSSocket } from "node:tls";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Duplex } from "node:stream";
-import { label } from "../net/errors.ts";
+import { createSecureContext, TLSSocket } from "node:tls";
+import { label, reason } from "../net/errors.ts";
 import { inTime } from "../net/time.ts";
 import { rioWriten } from "../rio.ts";
 import type { Conn } from "./connfd.ts";
@@ -36,10 +37,15 @@ export class TlsConnfd implements Conn {
   readonly #tcp: Deno.TcpConn;
   readonly #socket: TLSSocket;
   readonly #handshake = Promise.withResolvers<void>();
-  #chunk: Uint8Array | undefined;
+  /** What was read and decrypted, and not yet taken. */
+  #chunk: Uint8Array | null = null;
   #ended = false;
   #error: unknown;
+  /** Has `read` look again. */
   #wake = (): void => {};
+  /** Whether more may be read from the connection: only what somebody waits for. */
+  #wanted = true;
+  #want = (): void => {};
 
   /** Wraps a connection whose client has said `hello`; a listener does it. */
   constructor(
@@ -52,27 +58,20 @@ export class TlsConnfd implements Conn {
     const options = { isServer: true, secureContext, allowHalfOpen: true };
     // The types want a net.Socket; any Duplex does.
     // deno-lint-ignore no-explicit-any
-    const socket = this.#socket = new TLSSocket(duplex(tcp, hello) as any, options as any);
-    const fail = (error: unknown) => {
-      this.#error ??= error;
-      this.#handshake.reject(error);
-      this.#wake();
-    };
+    const socket = this.#socket = new TLSSocket(this.#duplex(hello) as any, options as any);
     this.#handshake.promise.catch(() => {}); // whoever waits for it is told
-    socket.once("secure", this.#handshake.resolve);
-    socket.on("_tlsError", fail);
-    socket.on("error", fail);
-    socket.on("close", () => fail(new Deno.errors.Interrupted("the connection was closed")));
+    socket.once("secure", () => {
+      this.#wanted = false;
+      this.#handshake.resolve();
+    });
+    socket.on("_tlsError", (error) => this.#fail(error));
+    socket.on("error", (error) => this.#fail(error));
+    socket.on("close", () => this.#fail(new Deno.errors.Interrupted("the connection was closed")));
+    socket.on("readable", () => this.#wake());
     socket.on("end", () => {
       this.#ended = true;
       this.#wake();
     });
-    socket.on("data", (chunk: Uint8Array) => {
-      socket.pause();
-      this.#chunk = chunk;
-      this.#wake();
-    });
-    socket.pause();
   }
 
   /** Where the server is. */
@@ -92,25 +91,27 @@ export class TlsConnfd implements Conn {
 
   /** Reads up to `p.length` bytes, and returns their count; null at EOF. */
   async read(p: Uint8Array): Promise<number | null> {
-    while (this.#chunk === undefined) {
+    while ((this.#chunk ??= this.#socket.read()) === null) {
       if (this.#ended) return null;
       if (this.#error !== undefined) throw this.#error;
       const more = Promise.withResolvers<void>();
       this.#wake = more.resolve;
-      this.#socket.resume();
+      this.#wanted = true;
+      this.#want();
       await more.promise;
     }
+    this.#wanted = false;
     const chunk = this.#chunk;
     const n = Math.min(p.length, chunk.length);
     p.set(chunk.subarray(0, n));
-    this.#chunk = n < chunk.length ? chunk.subarray(n) : undefined;
+    this.#chunk = n < chunk.length ? chunk.subarray(n) : null;
     return n;
   }
 
   /** Writes all of `p`, and returns its length when the kernel has it. */
   write(p: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#socket.write(p, (error) => error ? reject(error) : resolve(p.length));
+      this.#socket.write(p, (error) => error ? reject(this.#fail(error)) : resolve(p.length));
     });
   }
 
@@ -126,6 +127,50 @@ export class TlsConnfd implements Conn {
   [Symbol.dispose](): void {
     this.#socket.destroy();
     this.#tcp[Symbol.dispose]();
+  }
+
+  /** Takes note of what ended the connection, and returns the first of these. */
+  #fail(error: unknown): unknown {
+    this.#error ??= error;
+    this.#handshake.reject(this.#error);
+    this.#wake();
+    return this.#error;
+  }
+
+  /**
+   * The connection as node:stream has it, and what was read of it already. TLSSocket would
+   * read on and keep it all, whether anybody wants it or not.
+   */
+  #duplex(hello: Uint8Array): Duplex {
+    const tcp = this.#tcp;
+    const buf = new Uint8Array(BUFSIZE);
+    const fail = (error: unknown) => this.#fail(error) as Error;
+    let first: Uint8Array | undefined = hello;
+    const wanted = () => this.#wanted ? undefined : new Promise<void>((go) => this.#want = go);
+    return new Duplex({
+      allowHalfOpen: true,
+      async read() {
+        try {
+          await wanted();
+          const bytes = first;
+          first = undefined;
+          const n = bytes === undefined ? await tcp.read(buf) : 0;
+          this.push(bytes ?? (n === null ? null : buf.slice(0, n)));
+        } catch (error) {
+          this.destroy(fail(error));
+        }
+      },
+      write(p: Uint8Array, _encoding, done) {
+        rioWriten(tcp, p).then(() => done(), (error) => done(fail(error)));
+      },
+      final(done) {
+        tcp.closeWrite().then(() => done(), (error) => done(fail(error)));
+      },
+      destroy(error, done) {
+        tcp[Symbol.dispose]();
+        done(error);
+      },
+    });
   }
 }
 
@@ -150,9 +195,11 @@ export class TlsListenfd {
   /**
    * Speaks TLS with who connects to `listenfd`, which is closed with this one.
    *
-   * @throws {Error} If the certificate or its key is none.
+   * @throws {Deno.errors.InvalidData} If the certificate or its key is none, or they don't
+   * belong together.
    */
   constructor(listenfd: Deno.TcpListener, { cert, key, onError }: TlsOptions) {
+    checkPair(cert, key);
     this.#context = createSecureContext({ cert, key });
     this.#listenfd = listenfd;
     this.#onError = onError;
@@ -163,9 +210,9 @@ export class TlsListenfd {
     return this.#listenfd.addr;
   }
 
-  /** How many are shaking hands now. */
+  /** Clients who have connected, and whom `accept` hasn't given yet. */
   get shaking(): number {
-    return this.#shaking.size + this.#shaken.length;
+    return this.#silent.size + this.#shaking.size + this.#shaken.length;
   }
 
   /** Resolves to the next connection that has shaken hands. */
@@ -250,6 +297,21 @@ export class TlsListenfd {
   }
 }
 
+/** Throws unless these are a certificate and its key: node:tls would tell only each client. */
+function checkPair(cert: string, key: string): void {
+  const parse = <T>(what: string, make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      throw new Deno.errors.InvalidData(`${what} can't be read as PEM: ${reason(error)}`);
+    }
+  };
+  const certificate = parse("the TLS certificate", () => new X509Certificate(cert));
+  const privateKey = parse("the TLS key", () => createPrivateKey(key));
+  if (certificate.checkPrivateKey(privateKey)) return;
+  throw new Deno.errors.InvalidData("the TLS key is not that of the certificate");
+}
+
 function closed(): Error {
   return new Deno.errors.BadResource("Listener has been closed");
 }
@@ -268,34 +330,4 @@ async function readHello(conn: Deno.TcpConn): Promise<Uint8Array> {
     if (n >= size) return buf.slice(0, n);
   }
   throw new Deno.errors.InvalidData("the client doesn't speak TLS");
-}
-
-/** A connection as node:stream has it, with the bytes that were read of it already. */
-function duplex(conn: Deno.TcpConn, hello: Uint8Array): Duplex {
-  const buf = new Uint8Array(BUFSIZE);
-  let first: Uint8Array | null = hello;
-  return new Duplex({
-    allowHalfOpen: true,
-    read() {
-      if (first !== null) {
-        this.push(first);
-        first = null;
-        return;
-      }
-      conn.read(buf).then(
-        (n) => this.push(n === null ? null : buf.slice(0, n)),
-        (error) => this.destroy(error),
-      );
-    },
-    write(p: Uint8Array, _encoding, done) {
-      rioWriten(conn, p).then(() => done(), done);
-    },
-    final(done) {
-      conn.closeWrite().then(() => done(), done);
-    },
-    destroy(error, done) {
-      conn[Symbol.dispose]();
-      done(error);
-    },
-  });
 }

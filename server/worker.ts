@@ -10,12 +10,13 @@ const main = globalThis as unknown as {
 };
 
 let printed = Promise.withResolvers<void>();
+let ending = false;
 // A block at a time is on its way to the main thread, so that memory is bounded.
 const stdout = new Stdout({
   async write(p) {
     printed = Promise.withResolvers();
     main.postMessage({ type: "print", bytes: p.slice() });
-    await printed.promise;
+    if (!ending) await printed.promise;
     return p.length;
   },
 });
@@ -32,6 +33,9 @@ async function start({ where, options }: Order & { type: "start" }): Promise<voi
       : openTlsListenfd(port, { ...listenOptions, ...tls, onError: server.onHandshakeError });
     main.postMessage({ type: "listening" });
     await server.run(listenfd);
+    // The main thread takes the last blocks, and knows how long they may take.
+    ending = true;
+    printed.resolve();
     await stdout.flush();
     main.postMessage({ type: "ended" });
   } catch (error) {
