@@ -21,6 +21,7 @@ import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
+import { Gate } from "./server/gate.ts";
 import { whenEmpty } from "./server/queue.ts";
 import { type Printer, Report } from "./server/report.ts";
 import { EchoStats, json, type Stats, total } from "./server/stats.ts";
@@ -30,6 +31,7 @@ import { Workers } from "./server/workers.ts";
 
 export { type Conn, Connfd } from "./server/connfd.ts";
 export { type Cause, type ConnectionOptions, ServeStats } from "./server/connections.ts";
+export { type Endpoints, readProxyHeader } from "./server/proxy.ts";
 export { EchoStats } from "./server/stats.ts";
 export { TlsConnfd, TlsListenfd, type TlsOptions } from "./server/tls.ts";
 export { openUnixListenfd, UnixListenfd } from "./server/unix.ts";
@@ -321,6 +323,7 @@ export async function echo(
 export class EchoServer {
   readonly #options: ServerOptions;
   readonly #report: Report;
+  readonly #gate: Gate;
   readonly #stop = new AbortController();
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
@@ -329,14 +332,19 @@ export class EchoServer {
   constructor(options: ServerOptions, stdout: Printer, log: (line: string) => void) {
     this.#options = options;
     this.#report = new Report(options, stdout, log);
+    this.#gate = new Gate(options);
   }
 
   /** Accept, print, echo, close, until it is told to stop. */
   async run(listenfd: Listenfd): Promise<void> {
     const report = this.#report;
     await serve(listenfd, async (connfd) => {
+      const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
+      using place = await this.#gate.enter(connfd, rio);
+      if (place === undefined) return; // a balancer's health check
       await report.connected(connfd);
       await echo(connfd, {
+        rio,
         stats: this.#echoStats,
         onLines: (lengths) => report.received(lengths),
       });
