@@ -18,6 +18,7 @@ import { address, checkPort } from "./net/address.ts";
 import { label, reason } from "./net/errors.ts";
 import { checkTime, inTime, sleep } from "./net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
+import { openAdmin } from "./server/admin.ts";
 import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
@@ -383,7 +384,7 @@ interface Running {
 }
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { port, host, unix, cert, key, workers, stats, options } = serverFlags(flags);
+  const { port, host, unix, cert, key, workers, stats, admin, options } = serverFlags(flags);
   const { concurrency, backlog, grace } = options;
   const tls = cert !== undefined && key !== undefined
     ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
@@ -394,7 +395,17 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     ? await startThreads(workers, port, { host, backlog }, tls, options, out)
     : await startHere(unix ?? port, { host, backlog }, tls, options, out);
 
+  const subject = {
+    slots: concurrency * (workers ?? 1),
+    draining: false,
+    stats: () => running.stats(),
+  };
+  if (admin !== undefined) {
+    const { hostname, port } = openAdmin(admin, subject).addr;
+    log(`admin on http://${address(hostname, port)}`);
+  }
   onSignal(async (signal) => {
+    subject.draining = true;
     running.stop();
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);

@@ -7,6 +7,7 @@ import {
   UsageError,
 } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
+import type { AdminAddr } from "./admin.ts";
 import { blockList, type GateOptions } from "./gate.ts";
 
 /** The command line of server.ts. */
@@ -34,6 +35,10 @@ writes the line back.`,
     [
       "proxy-protocol=CIDR[,CIDR]",
       "serve only balancers of these addresses, each of which must send\na PROXY header, version 1 or 2, and show the clients that it names",
+    ],
+    [
+      "admin=[ADDR:]PORT",
+      "answer GET /metrics, /ready and /stats here (default ADDR: 127.0.0.1)",
     ],
     ["names", "print the names of hosts and services, not their numbers"],
     ["quiet", "print nothing on standard output"],
@@ -63,6 +68,8 @@ export interface ServerFlags {
   /** Threads, if it shall have any. */
   workers: number | undefined;
   stats: boolean;
+  /** The admin port, if there is to be one. */
+  admin: AdminAddr | undefined;
   options: ServerOptions;
 }
 
@@ -100,6 +107,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     key,
     workers: integer("workers", 1024),
     stats: set.has("stats"),
+    admin: values.admin === undefined ? undefined : adminAddr(values.admin),
     options: {
       concurrency: integer("concurrency", 1_000_000) ?? 1,
       backlog: integer("backlog", 65535) ?? 1024,
@@ -130,4 +138,11 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     }
   }
   return flags;
+}
+
+function adminAddr(text: string): AdminAddr {
+  const [, ipv6, host = "127.0.0.1", port] =
+    /^(?:(?:\[([\da-fA-F:.]+)\]|([^:[\]/]+)):)?(\d{1,5})$/.exec(text) ?? [];
+  if (Number(port) <= 65535) return { hostname: ipv6 ?? host, port: Number(port) };
+  throw new UsageError(`--admin must be PORT or ADDR:PORT, not ${text}`);
 }

@@ -1,5 +1,6 @@
 /** Who may come: balancers and what they say of their clients, addresses, and how many of each. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
+import { count } from "../cli/flags.ts";
 import { unmapped } from "../net/address.ts";
 import { isReset } from "../net/errors.ts";
 import { inTime } from "../net/time.ts";
@@ -57,18 +58,15 @@ export class Gate {
       return undefined;
     }
     const { remoteAddr } = connfd;
-    if (!("hostname" in remoteAddr)) return { [Symbol.dispose]() {} };
-    const host = unmapped(remoteAddr.hostname);
-    if (this.#allow !== undefined && !includes(this.#allow, host)) {
+    if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
       throw new Refused("its address isn't in --allow");
     }
-    return this.#take(host);
+    return this.#take("hostname" in remoteAddr ? unmapped(remoteAddr.hostname) : "");
   }
 
   /** Reads a header; false if the balancer has only looked whether the server lives. */
   async #readHeader(proxies: BlockList, connfd: Connfd, rio: Rio): Promise<boolean> {
-    const peer = connfd.remoteAddr;
-    if (!("hostname" in peer) || !includes(proxies, unmapped(peer.hostname))) {
+    if (!includes(proxies, connfd.remoteAddr)) {
       throw new Refused("its address isn't in --proxy-protocol");
     }
     const late = new AbortController();
@@ -86,16 +84,16 @@ export class Gate {
     }
   }
 
-  #take(host: string): Disposable {
+  #take(client: string): Disposable {
     const clients = this.#clients;
-    const n = clients.get(host) ?? 0;
-    if (n >= this.#perClient) throw new Refused(`its address has ${n} connections`);
-    clients.set(host, n + 1);
+    const n = clients.get(client) ?? 0;
+    if (n >= this.#perClient) throw new Refused(`its address has ${count(n, "connection")}`);
+    clients.set(client, n + 1);
     return {
       [Symbol.dispose]() {
-        const left = clients.get(host)! - 1;
-        if (left > 0) clients.set(host, left);
-        else clients.delete(host);
+        const left = clients.get(client)! - 1;
+        if (left > 0) clients.set(client, left);
+        else clients.delete(client);
       },
     };
   }
@@ -125,12 +123,14 @@ export function blockList(list: string): BlockList {
     const bits = family === "ipv4" ? 32 : 128;
     // An IPv4 address within IPv6 has 96 bits before it.
     const prefix = Number(length ?? bits) - (length !== undefined && bare !== host ? 96 : 0);
-    if (family === undefined || prefix < 0 || prefix > bits) throw new Error(block);
+    if (family === undefined || prefix < 0 || prefix > bits) throw new Error(block || list);
     blocks.addSubnet(bare, prefix, family);
   }
   return blocks;
 }
 
-function includes(blocks: BlockList, host: string): boolean {
+function includes(blocks: BlockList, addr: Deno.Addr): boolean {
+  if (!("hostname" in addr)) return false;
+  const host = unmapped(addr.hostname);
   return blocks.check(host, isIPv4(host) ? "ipv4" : "ipv6");
 }
