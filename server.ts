@@ -18,10 +18,12 @@ import { address, checkPort } from "./net/address.ts";
 import { label } from "./net/errors.ts";
 import { checkTime, inTime, sleep } from "./net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
+import { openAdmin } from "./server/admin.ts";
 import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
 import { Output } from "./server/output.ts";
+import { Gate } from "./server/gate.ts";
 import { whenEmpty } from "./server/queue.ts";
 import { type Printer, Report } from "./server/report.ts";
 import { EchoStats, json, type Stats, total } from "./server/stats.ts";
@@ -31,6 +33,7 @@ import { Workers } from "./server/workers.ts";
 
 export { type Conn, Connfd } from "./server/connfd.ts";
 export { type Cause, type ConnectionOptions, ServeStats } from "./server/connections.ts";
+export { type Endpoints, readProxyHeader } from "./server/proxy.ts";
 export { EchoStats } from "./server/stats.ts";
 export { TlsConnfd, TlsListenfd, type TlsOptions } from "./server/tls.ts";
 export { openUnixListenfd, UnixListenfd } from "./server/unix.ts";
@@ -324,6 +327,7 @@ export async function echo(
 export class EchoServer {
   readonly #options: ServerOptions;
   readonly #report: Report;
+  readonly #gate: Gate;
   readonly #stop = new AbortController();
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
@@ -332,14 +336,19 @@ export class EchoServer {
   constructor(options: ServerOptions, stdout: Printer, log: (line: string) => void) {
     this.#options = options;
     this.#report = new Report(options, stdout, log);
+    this.#gate = new Gate(options);
   }
 
   /** Accept, print, echo, close, until it is told to stop. */
   async run(listenfd: Listenfd): Promise<void> {
     const report = this.#report;
     await serve(listenfd, async (connfd) => {
+      const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
+      using place = await this.#gate.enter(connfd, rio);
+      if (place === undefined) return; // a balancer's health check
       await report.connected(connfd);
       await echo(connfd, {
+        rio,
         stats: this.#echoStats,
         onLines: (lengths) => report.received(lengths),
       });
@@ -378,7 +387,7 @@ interface Running {
 }
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { port, host, unix, cert, key, workers, stats, options } = serverFlags(flags);
+  const { port, host, unix, cert, key, workers, stats, admin, options } = serverFlags(flags);
   const { concurrency, backlog, grace } = options;
   const tls = cert !== undefined && key !== undefined
     ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
@@ -390,7 +399,17 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     : await startHere(unix ?? port, { host, backlog }, tls, options, out);
 
   let end = 0;
+  const subject = {
+    slots: concurrency * (workers ?? 1),
+    draining: false,
+    stats: () => running.stats(),
+  };
+  if (admin !== undefined) {
+    const { hostname, port } = openAdmin(admin, subject).addr;
+    log(`admin on http://${address(hostname, port)}`);
+  }
   onSignal(async (signal) => {
+    subject.draining = true;
     running.stop();
     end = performance.now() + grace;
     const { active } = total(await running.stats());

@@ -7,6 +7,8 @@ import {
   UsageError,
 } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
+import type { AdminAddr } from "./admin.ts";
+import { blockList, type GateOptions } from "./gate.ts";
 
 /** The command line of server.ts. */
 export const COMMAND_LINE: CommandLine = {
@@ -28,6 +30,16 @@ writes the line back.`,
     ["idle-timeout=SEC", "end a connection when no byte has gone for so long"],
     ["max-seconds=SEC", "end a connection that lasts longer"],
     ["grace=SEC", "time for open connections after SIGINT or SIGTERM (default 5)"],
+    ["allow=CIDR[,CIDR]", "serve only clients of these addresses"],
+    ["per-client=N", "connections served at once of one address (of each thread)"],
+    [
+      "proxy-protocol=CIDR[,CIDR]",
+      "serve only balancers of these addresses, each of which must send\na PROXY header, version 1 or 2, and show the clients that it names",
+    ],
+    [
+      "admin=[ADDR:]PORT",
+      "answer GET /metrics, /ready and /stats here (default ADDR: 127.0.0.1)",
+    ],
     ["names", "print the names of hosts and services, not their numbers"],
     ["quiet", "print nothing on standard output"],
     ["stats", "print the counters as JSON at the end; SIGUSR1 prints them now"],
@@ -36,7 +48,7 @@ writes the line back.`,
 };
 
 /** What a thread is told of how to serve; it can be sent from thread to thread. */
-export interface ServerOptions {
+export interface ServerOptions extends GateOptions {
   concurrency: number;
   backlog: number;
   grace: number;
@@ -56,6 +68,8 @@ export interface ServerFlags {
   /** Threads, if it shall have any. */
   workers: number | undefined;
   stats: boolean;
+  /** The admin port, if there is to be one. */
+  admin: AdminAddr | undefined;
   options: ServerOptions;
 }
 
@@ -74,6 +88,17 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     const value = values[name];
     return value === undefined ? undefined : toMilliseconds(`--${name}`, value, min);
   };
+  const addresses = (name: string) => {
+    const value = values[name];
+    try {
+      if (value !== undefined) blockList(value);
+    } catch (error) {
+      throw new UsageError(
+        `--${name} must be addresses or CIDR blocks, not ${(error as Error).message}`,
+      );
+    }
+    return value;
+  };
   const flags = {
     port: toInteger("port", port ?? String(PORT), 0, 65535),
     host,
@@ -82,12 +107,16 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     key,
     workers: integer("workers", 1024),
     stats: set.has("stats"),
+    admin: values.admin === undefined ? undefined : adminAddr(values.admin),
     options: {
       concurrency: integer("concurrency", 1_000_000) ?? 1,
       backlog: integer("backlog", 65535) ?? 1024,
       grace: time("grace", 0) ?? 5000,
       idleTimeout: time("idle-timeout") ?? Infinity,
       maxTime: time("max-seconds") ?? Infinity,
+      proxies: addresses("proxy-protocol"),
+      allow: addresses("allow"),
+      perClient: integer("per-client", 1_000_000),
       names: set.has("names"),
       quiet: set.has("quiet"),
     },
@@ -95,13 +124,25 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
   if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError("--cert and --key go together");
   }
+  if (cert !== undefined && flags.options.proxies !== undefined) {
+    throw new UsageError("--proxy-protocol doesn't go with --cert: a header comes before TLS");
+  }
   if (unix !== undefined && port !== undefined) {
     throw new UsageError(`port ${port} doesn't go with --unix=${unix}`);
   }
-  for (const name of ["host", "backlog", "cert", "workers"]) {
+  for (
+    const name of ["host", "backlog", "cert", "workers", "allow", "per-client", "proxy-protocol"]
+  ) {
     if (unix !== undefined && values[name] !== undefined) {
       throw new UsageError(`--${name} doesn't go with --unix=${unix}`);
     }
   }
   return flags;
+}
+
+function adminAddr(text: string): AdminAddr {
+  const [, ipv6, host = "127.0.0.1", port] =
+    /^(?:(?:\[([\da-fA-F:.]+)\]|([^:[\]/]+)):)?(\d{1,5})$/.exec(text) ?? [];
+  if (Number(port) <= 65535) return { hostname: ipv6 ?? host, port: Number(port) };
+  throw new UsageError(`--admin must be PORT or ADDR:PORT, not ${text}`);
 }

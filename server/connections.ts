@@ -3,6 +3,7 @@ import { isReset } from "../net/errors.ts";
 import { checkTime } from "../net/time.ts";
 import { checkRange } from "../rio.ts";
 import { activity, type Conn, Connfd, isTcp } from "./connfd.ts";
+import { Refused } from "./gate.ts";
 import { Turns } from "./turns.ts";
 
 /** What bounds the connections of a server. */
@@ -58,15 +59,16 @@ export class ServeStats {
     idle: 0,
     expired: 0,
     cut: 0,
+    refused: 0,
     failed: 0,
   };
 }
 
 /**
  * What ended a connection: its handler in good order, the client who reset it or has gone,
- * `idleTimeout`, `maxTime`, the end of the grace, or anything else that the handler threw.
+ * `idleTimeout`, `maxTime`, the end of the grace, the gate, or anything else that the handler threw.
  */
-export type Cause = "done" | "reset" | "idle" | "expired" | "cut" | "failed";
+export type Cause = "done" | "reset" | "idle" | "expired" | "cut" | "refused" | "failed";
 
 /** Milliseconds more for a client that takes its bytes slowly. */
 const SLOW_READER = 20_000;
@@ -195,7 +197,7 @@ export class Connections {
       const closed = connfd.closeWrite().catch(() => {});
       await Promise.race([closed, ended.promise]);
     } catch (thrown) {
-      cause = isReset(thrown) ? "reset" : "failed";
+      cause = thrown instanceof Refused ? "refused" : isReset(thrown) ? "reset" : "failed";
       error = thrown;
     }
     if (connection.cause !== undefined) {

@@ -46,6 +46,10 @@ export let activity: (connfd: Connfd) => Activity;
 export class Connfd implements Reader, Writer {
   /** The connection underneath. */
   readonly conn: Conn;
+  /** Who is at the other end: who a PROXY header says it is, once one was read. */
+  remoteAddr: Deno.Addr;
+  /** Where the other end has connected to. */
+  localAddr: Deno.Addr;
   readonly #turns: Turns;
   readonly #activity: Activity = { calls: 0, writing: false };
   #noDelay = false;
@@ -57,12 +61,9 @@ export class Connfd implements Reader, Writer {
   /** Wraps a connection; `serve` does it. */
   constructor(conn: Conn, turns: Turns) {
     this.conn = conn;
+    this.remoteAddr = conn.remoteAddr;
+    this.localAddr = conn.localAddr;
     this.#turns = turns;
-  }
-
-  /** Who is at the other end. */
-  get remoteAddr(): Deno.Addr {
-    return this.conn.remoteAddr;
   }
 
   /** Reads up to `p.length` bytes, and returns their count; null at EOF. */

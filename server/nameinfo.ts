@@ -1,7 +1,7 @@
 /** Who is at the other end of a connection, in words. */
 import { address, unmapped } from "../net/address.ts";
 import { within } from "../net/time.ts";
-import type { Conn } from "./connfd.ts";
+import type { Endpoints } from "./proxy.ts";
 
 /**
  * Lookups under way at a time. Each holds one of the 32 threads that files and standard
@@ -19,7 +19,7 @@ export function peername(addr: Deno.Addr): string {
 }
 
 /** The host and the port of a client as numbers: getnameinfo(3) with NI_NUMERICHOST. */
-export function numbers({ remoteAddr, localAddr }: Conn): [host: string, port: string] {
+export function numbers({ remoteAddr, localAddr }: Endpoints): [host: string, port: string] {
   return "hostname" in remoteAddr
     ? [unmapped(remoteAddr.hostname), String(remoteAddr.port)]
     // A client of a Unix socket has no name.
@@ -27,13 +27,13 @@ export function numbers({ remoteAddr, localAddr }: Conn): [host: string, port: s
 }
 
 /** The names of host and service, each as a number where it has none: getnameinfo(3). */
-export async function nameinfo(conn: Conn): Promise<[host: string, port: string]> {
-  const [host, port] = numbers(conn);
-  if (!("hostname" in conn.remoteAddr)) return [host, port];
-  const found = await lookup(host, conn.remoteAddr.port);
+export async function nameinfo(ends: Endpoints): Promise<[host: string, port: string]> {
+  const [host, port] = numbers(ends);
+  if (!("hostname" in ends.remoteAddr)) return [host, port];
+  const found = await lookup(host, ends.remoteAddr.port);
   if (found !== undefined) return [found.hostname, found.service];
   // A service has its name whatever its host is; node's call fails as a whole.
-  const { service = port } = await lookup("127.0.0.1", conn.remoteAddr.port) ?? {};
+  const { service = port } = await lookup("127.0.0.1", ends.remoteAddr.port) ?? {};
   return [host, service];
 }
 

@@ -2,8 +2,8 @@
 import { count } from "../cli/flags.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
-import type { Connfd } from "./connfd.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
+import type { Endpoints } from "./proxy.ts";
 
 /** Faults that are told a second; those of a flood beyond are counted. */
 const FAULTS = 10;
@@ -38,9 +38,9 @@ export class Report {
   }
 
   /** Prints who has connected. */
-  async connected({ conn }: Connfd): Promise<void> {
+  async connected(ends: Endpoints): Promise<void> {
     if (this.#options.quiet) return;
-    const [host, port] = this.#options.names ? await nameinfo(conn) : numbers(conn);
+    const [host, port] = this.#options.names ? await nameinfo(ends) : numbers(ends);
     await this.#stdout.print(encoder.encode(`Connected to (${host}, ${port})\n`));
   }
 

@@ -1,0 +1,148 @@
+/** The admin port of server.ts: /metrics, /ready, /stats. */
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { UsageError } from "../cli/flags.ts";
+import { serverFlags } from "../server/command_line.ts";
+import { connect, Program, runProgram, startServer } from "./helpers.ts";
+
+/** A server with an admin port, and what that answers. */
+async function start(...flags: string[]) {
+  const server = await startServer("--admin=0", ...flags);
+  const [, url] = server.stderr.text.match(/^admin on (http:\/\/127\.0\.0\.1:\d+)$/m)!;
+  const get = async (path: string, init?: RequestInit) => {
+    const response = await fetch(url + path, init);
+    const { status, headers } = response;
+    return { status, headers, body: await response.text() };
+  };
+  const answer = async (path: string) => {
+    const { status, body } = await get(path);
+    return [status, body];
+  };
+  return Object.assign(server, { url, get, answer });
+}
+
+/** The samples of a page in Prometheus' text format, each declared before by HELP and TYPE. */
+function samples(page: string): Record<string, number> {
+  const found: Record<string, number> = {};
+  const types = new Map<string, string>();
+  let helped = "";
+  assert(page.endsWith("\n"));
+  for (const line of page.trimEnd().split("\n")) {
+    const [, help] = /^# HELP (\w+) \S.*$/.exec(line) ?? [];
+    const [, name, type] = /^# TYPE (\w+) (counter|gauge)$/.exec(line) ?? [];
+    const [, sample, labels, value] = /^([a-z_]+)(\{[a-z]+="[a-z]+"\})? (\d+)$/.exec(line) ?? [];
+    if (help !== undefined) helped = help;
+    else if (name !== undefined) {
+      assertEquals(name, helped);
+      assert(!types.has(name));
+      types.set(name, type);
+    } else {
+      assertEquals([line, sample], [line, helped]);
+      assertEquals(types.get(sample), sample.endsWith("_total") ? "counter" : "gauge");
+      found[sample + (labels ?? "")] = Number(value);
+    }
+  }
+  return found;
+}
+
+for (const flags of [["--concurrency=4"], ["--concurrency=2", "--workers=2"]]) {
+  Deno.test(`/metrics and /stats have the counters, /ready says so (${flags.join(" ")})`, async () => {
+    await using server = await start(...flags);
+    const none = samples((await server.get("/metrics")).body);
+    const clients = [];
+    for (let i = 0; i < 2; i++) clients.push(await connect(server.port));
+    for (const client of clients) await client.ask("hello\n");
+    await clients[1].fd.closeWrite();
+    await clients[1].askEnd();
+
+    const { status, headers, body } = await server.get("/metrics");
+    assertEquals(status, 200);
+    assertEquals(headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    const now = samples(body);
+    assertEquals(Object.keys(now), Object.keys(none));
+    const { accepted, ...stats } = JSON.parse((await server.get("/stats")).body);
+    assertEquals(now, {
+      ...none,
+      echo_connections_accepted_total: 2,
+      'echo_connections_closed_total{cause="done"}': 1,
+      echo_connections_active: 1,
+      echo_slots: 4,
+      echo_lines_total: 2,
+      echo_received_bytes_total: 12,
+      echo_sent_bytes_total: 12,
+    });
+    assertEquals([accepted, stats.active, stats.closed.done, stats.lines], [2, 1, 1, 2]);
+    assertEquals((stats.workers ?? []).length, flags.length === 2 ? 2 : 0);
+    assertEquals(await server.answer("/ready"), [200, "ready\n"]);
+    assertEquals(await server.answer("/ready?slots"), [200, "ready\n"]);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+}
+
+Deno.test("/ready?slots is 503 while every slot is busy", async () => {
+  await using server = await start();
+  {
+    using client = await connect(server.port);
+    await client.ask();
+    assertEquals(await server.answer("/ready?slots"), [503, "no free slot\n"]);
+    assertEquals(await server.answer("/ready"), [200, "ready\n"]);
+    await client.fd.closeWrite();
+    await client.askEnd();
+  }
+  while ((await server.answer("/ready?slots"))[0] !== 200);
+});
+
+for (const flags of [[], ["--workers=2"]]) {
+  Deno.test(`/ready is 503 while the server drains, and its end is not held up (${flags})`, async () => {
+    await using server = await start(...flags);
+    using client = await connect(server.port);
+    await client.ask();
+    // A client of the admin port that stays.
+    const { port } = new URL(server.url);
+    using _idle = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+    server.process.kill("SIGTERM");
+    await server.stderr.until(/SIGTERM: 1 connection left/);
+    assertEquals(await server.answer("/ready"), [503, "draining\n"]);
+    await client.ask("who is here is served\n");
+    await client.fd.closeWrite();
+    assertEquals(await server.code(), 0);
+  });
+}
+
+Deno.test("the admin port answers GET and HEAD, and 404 to what isn't there", async () => {
+  await using server = await start();
+  for (const path of ["/", "/metrics/", "/toString", "/Ready"]) {
+    assertEquals(await server.answer(path), [404, "not found\n"]);
+  }
+  const head = await server.get("/metrics", { method: "HEAD" });
+  assertEquals([head.status, head.body], [200, ""]);
+  assertMatch(head.headers.get("content-type")!, /version=0\.0\.4/);
+  for (const method of ["POST", "PUT", "DELETE"]) {
+    const { status, headers } = await server.get("/stats", { method });
+    assertEquals([status, headers.get("allow")], [405, "GET, HEAD"]);
+  }
+  assertEquals(server.stdout.text, "");
+});
+
+Deno.test("an admin port in use is one line, and exit code 1", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const { code, stderr } = await runProgram(Program.script("server.ts", 0, `--admin=${port}`));
+  assertEquals(
+    [code, stderr],
+    [1, `server: admin on 127.0.0.1:${port}: Address already in use\n`],
+  );
+});
+
+Deno.test("--admin takes a port, or an address and a port", async () => {
+  for (const where of ["127.0.0.1:0", "localhost:0", "[::1]:0"]) {
+    await using server = await startServer(`--admin=${where}`);
+    assertMatch(server.stderr.text, /^admin on http:\/\/(127\.0\.0\.1|\[::1\]):[1-9]\d*$/m);
+  }
+  for (const where of ["host", "1:2:3", "70000", "::1:5", ":5", "[::1]", "http://127.0.0.1:5"]) {
+    assertThrows(
+      () => serverFlags({ positionals: [], values: { admin: where }, set: new Set() }),
+      UsageError,
+      `--admin must be PORT or ADDR:PORT, not ${where}`,
+    );
+  }
+});

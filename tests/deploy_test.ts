@@ -1,0 +1,339 @@
+/** The configurations of docs/deploy.md, as they stand there, but for their ports. */
+import { assert, assertEquals } from "@std/assert";
+import { sleep } from "../net/time.ts";
+import {
+  bytes,
+  type Client,
+  connect,
+  freePort,
+  has,
+  noise,
+  Program,
+  ROOT,
+  text,
+} from "./helpers.ts";
+
+const page = await Deno.readTextFile(`${ROOT}/docs/deploy.md`);
+const HAPROXY = { ignore: !has("haproxy") };
+const NGINX = { ignore: !has("nginx") };
+const SYSTEMD = { ignore: !has("systemd-analyze") };
+
+/** The page's code in a language, its ports and paths replaced by others. */
+function code(language: string, replaced: Record<string, string | number> = {}): string {
+  const found = page.match(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, "m"))?.[1];
+  assert(found !== undefined, `no ${language}`);
+  return Object.entries(replaced).reduce((code, [from, to]) => {
+    assert(code.includes(from), `no ${from} in ${code}`);
+    return code.replaceAll(from, String(to));
+  }, found);
+}
+
+/** A folder that goes at the end. */
+async function temporary(): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir();
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** A server as the unit starts it, on free ports unless given. */
+class Server implements AsyncDisposable {
+  constructor(readonly program: Program, readonly port: number, readonly admin: number) {}
+
+  static async start(port = 0, admin = 0): Promise<Server> {
+    const unit = code("ini", { "1521%i": port, "910%i": admin, "/opt/rio/server.ts": "server.ts" });
+    const [, args] = /^ExecStart=\S+ (.*)$/m.exec(unit)!;
+    const program = new Program(Deno.execPath(), [...args.split(" "), "--stats"]);
+    const [, where] = await program.stderr.until(/^listening on 127\.0\.0\.1:(\d+) /m);
+    const [, adminPort] = program.stderr.text.match(/^admin on http:\/\/127\.0\.0\.1:(\d+)$/m)!;
+    return new Server(program, Number(where), Number(adminPort));
+  }
+
+  /** The counters, as they are now. */
+  async stats(): Promise<{ accepted: number; bytesIn: number }> {
+    return await (await fetch(`http://127.0.0.1:${this.admin}/stats`)).json();
+  }
+
+  /** Ends it, and returns the bytes it has read. */
+  async stop(): Promise<number> {
+    assertEquals([await this.program.stop(), this.program.stderr.text], [
+      0,
+      this.program.stderr.text,
+    ]);
+    return JSON.parse(/^\{.*\}$/m.exec(this.program.stderr.text)![0]).bytesIn;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.program[Symbol.asyncDispose]();
+  }
+}
+
+/** Resolves when `true` comes of what is tried, or throws what it throws no more. */
+async function eventually(attempt: () => Promise<boolean>): Promise<void> {
+  while (!(await attempt().catch(() => false))) await sleep(20);
+}
+
+/** A balancer that runs. */
+interface Balancer extends AsyncDisposable {
+  port: number;
+}
+
+/** Runs a balancer with its configuration, until it listens. */
+async function balance(
+  command: string[],
+  port: number,
+  configuration: string,
+): Promise<Balancer> {
+  const { path, ...folder } = await temporary();
+  await Deno.writeTextFile(`${path}/conf`, configuration);
+  const [name, ...args] = command.map((arg) => arg.replace("DIR", path));
+  const program = new Program(name, args);
+  // To connect would be to be a client.
+  const listening = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")} 00000000:0000 0A`;
+  await eventually(async () => (await Deno.readTextFile("/proc/net/tcp")).includes(listening));
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      await program.stop();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** HAProxy over two servers; what else is to be replaced in its configuration. */
+async function haproxy(servers: Server[], replaced: Record<string, string> = {}) {
+  const port = freePort();
+  const [a, b] = servers;
+  const configuration = code("haproxy", {
+    "bind :7": `bind 127.0.0.1:${port}`,
+    "15213": a.port,
+    "15214": b.port,
+    "9103": a.admin,
+    "9104": b.admin,
+    ...replaced,
+  });
+  return await balance(["haproxy", "-db", "-f", "DIR/conf"], port, configuration);
+}
+
+async function nginx(servers: Server[]) {
+  const port = freePort();
+  const [a, b] = servers;
+  const configuration = code("nginx", {
+    "listen 7;": `listen 127.0.0.1:${port};`,
+    "15213": a.port,
+    "15214": b.port,
+    "modules/": "/usr/lib/nginx/modules/",
+  });
+  const command = [
+    "nginx",
+    "-p",
+    "DIR",
+    "-c",
+    "conf",
+    "-e",
+    "stderr",
+    "-g",
+    "daemon off; pid pid;",
+  ];
+  return await balance(command, port, configuration);
+}
+
+for (
+  const [name, start, options] of [["haproxy", haproxy, HAPROXY], ["nginx", nginx, NGINX]] as const
+) {
+  Deno.test({
+    ...options,
+    name: `${name} sends clients to both servers, which show the clients (needs ${name})`,
+    async fn() {
+      await using a = await Server.start();
+      await using b = await Server.start();
+      await using balancer = await start([a, b]);
+      const shown = [];
+      {
+        using first = await connect(balancer.port);
+        await first.ask();
+        using second = await connect(balancer.port);
+        await second.ask();
+        for (const client of [first, second]) {
+          const { port } = client.fd.localAddr as Deno.NetAddr;
+          shown.push(`Connected to (127.0.0.1, ${port})\nserver received 6 bytes\n`);
+          // Half-close goes through: what was sent before comes back behind it.
+          await client.fd.write(bytes("the last"));
+          await client.fd.closeWrite();
+          const buf = new Uint8Array(100);
+          assertEquals(text(buf.subarray(0, (await client.fd.read(buf))!)), "the last");
+          await client.askEnd();
+        }
+      }
+      await a.stop();
+      await b.stop();
+      const told = [a, b].map(({ program }) => program.stdout.text);
+      assertEquals(
+        told.toSorted(),
+        shown.map((lines) => `${lines}server received 8 bytes\n`).toSorted(),
+      );
+      const faults = [a, b].map(({ program }) => program.stderr.text.match(/^server: 127.*$/gm));
+      assertEquals(faults, [null, null]);
+    },
+  });
+}
+
+Deno.test({
+  ...HAPROXY,
+  name: "HAProxy's health checks by LOCAL headers print nothing (needs haproxy)",
+  async fn() {
+    await using a = await Server.start();
+    await using b = await Server.start();
+    await using _balancer = await haproxy([a, b], {
+      "  option httpchk GET /ready\n": "",
+      "  http-check expect status 200\n": "",
+      "check inter 500ms": "check check-send-proxy inter 100ms",
+      [` port ${a.admin}`]: "",
+      [` port ${b.admin}`]: "",
+    });
+    await eventually(async () => (await a.stats()).accepted > 5);
+    await a.stop();
+    assertEquals(a.program.stdout.text, "");
+    assertEquals(a.program.stderr.text.match(/^server: 127.*$/gm), null);
+  },
+});
+
+Deno.test({
+  ...HAPROXY,
+  name: "a rolling restart behind HAProxy loses no byte (needs haproxy)",
+  async fn() {
+    const servers = [await Server.start(), await Server.start()];
+    let received = 0;
+    let sent = 0;
+    let stopping = false;
+    try {
+      await using balancer = await haproxy(servers);
+      // Each client connects, sends lines for a while, ends and comes again.
+      const seed = noise(4096);
+      const come = async (client: Client, n: number) => {
+        for (let i = 0; i < n; i++) {
+          const line = text(seed.subarray(0, 64 * (i + 1))).replaceAll("\n", "") + "\n";
+          await client.ask(line);
+          sent += line.length;
+          await sleep(5);
+        }
+        await client.fd.closeWrite();
+        await client.askEnd();
+      };
+      const clients = Array.from({ length: 8 }, async (_, i) => {
+        for (let n = 0; !stopping; n++) {
+          using client = await connect(balancer.port);
+          await come(client, (7 * n + 5 * i) % 40);
+        }
+      });
+      const restart = async () => {
+        for (const i of [0, 1]) {
+          const { port, admin } = servers[i];
+          await eventually(async () => (await servers[i].stats()).accepted > 0);
+          received += await servers[i].stop();
+          servers[i] = await Server.start(port, admin);
+        }
+        await eventually(async () => (await servers[1].stats()).accepted > 0);
+      };
+      await Promise.race([restart(), Promise.all(clients)]); // which end before only if one fails
+      stopping = true;
+      await Promise.all(clients);
+      for (const server of servers) received += await server.stop();
+      assert(sent > 10_000);
+      assertEquals(received, sent);
+    } finally {
+      stopping = true;
+      for (const server of servers) await server[Symbol.asyncDispose]();
+    }
+  },
+});
+
+Deno.test({
+  ...SYSTEMD,
+  name: "systemd finds nothing wrong with the unit (needs systemd-analyze)",
+  async fn() {
+    await using folder = await temporary();
+    const unit = code("ini", { "/usr/local/bin/deno": Deno.execPath() });
+    await Deno.writeTextFile(`${folder.path}/echo@.service`, unit);
+    const { code: exit, stderr } = await new Deno.Command("systemd-analyze", {
+      args: ["verify", `${folder.path}/echo@3.service`],
+    }).output();
+    assertEquals([exit, text(stderr)], [0, ""]);
+  },
+});
+
+Deno.test("the Dockerfile's command serves, and its health check says so", async () => {
+  const file = code("dockerfile", { "15213": 0, ':9103"]': ':0"]' });
+  const [, command] = /^CMD (.*)$/m.exec(file)!;
+  await using server = new Program(Deno.execPath(), JSON.parse(command));
+  await server.stderr.until(/^listening/m);
+  const [, port] = server.stderr.text.match(/^admin on http:\/\/0\.0\.0\.0:(\d+)$/m)!;
+  const [, check] = /^HEALTHCHECK CMD (.*)$/m.exec(file.replaceAll("9103", port))!;
+  const run = async () => {
+    const [, ...args] = JSON.parse(check);
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    return [code, text(stderr)];
+  };
+  assertEquals(await run(), [0, ""]);
+});
+
+Deno.test("the page names each metric, and no other", async () => {
+  await using server = await Server.start();
+  const metrics = await (await fetch(`http://127.0.0.1:${server.admin}/metrics`)).text();
+  const names = (text: string, pattern: RegExp) =>
+    [...new Set(Array.from(text.matchAll(pattern), ([, name]) => name))].toSorted();
+  assertEquals(names(page, /^\| `(echo_\w+)/gm), names(metrics, /^(echo_\w+)/gm));
+});
+
+Deno.test("the example sends its counters by OpenTelemetry", async () => {
+  // A collector that waits for a sum of 12 bytes.
+  const found = Promise.withResolvers<void>();
+  const seen: Record<string, string> = {};
+  await using collector = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { resourceMetrics = [] } = await request.json();
+      for (const { scopeMetrics } of resourceMetrics) {
+        for (
+          const { name, sum } of scopeMetrics.flatMap(({ metrics }: { metrics: unknown }) =>
+            metrics
+          )
+        ) {
+          if (sum !== undefined) {
+            seen[name] = String(
+              sum.dataPoints[0].asDouble ?? sum.dataPoints[0].asInt,
+            );
+          }
+        }
+      }
+      if (seen["echo.received"] === "12") found.resolve();
+      return Response.json({});
+    },
+  );
+  const port = freePort();
+  const source = code("ts ignore", { "@netp/rio/server": `${ROOT}/server.ts`, "15213": port });
+  assert(
+    source.trim().split("\n").filter((line) => line !== "").length <= 17,
+    "15 lines are enough",
+  );
+  await using program = new Program(
+    Deno.execPath(),
+    ["run", "--quiet", "--allow-net", "--ext=ts", "-"],
+    {
+      OTEL_DENO: "true",
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.addr.port}`,
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_METRIC_EXPORT_INTERVAL: "50",
+    },
+  );
+  await program.write(source);
+  await program.closeInput();
+  let client!: Client;
+  await eventually(async () => {
+    client = await connect(port);
+    return true;
+  });
+  using _ = client;
+  await client.ask("hello\n");
+  await client.ask("world\n");
+  await found.promise;
+  assertEquals([seen["echo.connections.accepted"], seen["echo.lines"]], ["1", "2"]);
+});
