@@ -1,0 +1,9 @@
+/** All the cases, in the order in which they are tried. A new one is added to one of these lists. */
+import { CLIENTS } from "./clients.ts";
+import { ENDS } from "./ends.ts";
+import { LINES } from "./lines.ts";
+import { STARTED } from "./started.ts";
+import type { Case } from "./trial.ts";
+
+/** The cases that a server is tried by. */
+export const CASES: Case[] = [...LINES, ...ENDS, ...CLIENTS, ...STARTED];
