@@ -138,6 +138,7 @@ export class Trial {
    */
   async reset(line: string = "", last: string = ""): Promise<void> {
     this.#count(1, line.length + last.length);
+    await this.#dropSpare();
     const { connect } = await import("node:net");
     const socket: Socket = connect(this.target.port, this.target.host);
     const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
@@ -227,10 +228,16 @@ export class Trial {
    * many clients as it serves. Undefined if neither can be done.
    */
   async hold(): Promise<(() => Promise<void>) | undefined> {
+    await this.#dropSpare();
     if (this.started !== undefined) return await this.started.pause();
     if (await this.concurrency() === MANY) return undefined;
     const clients = await this.many();
     return () => Promise.resolve(clients.forEach((client) => client.close()));
+  }
+
+  /** Whatever comes next is not to be served before it. */
+  async #dropSpare(): Promise<void> {
+    if (this.#spare !== undefined) await (await this.connect()).leave();
   }
 
   /** Opens as many connections as the server serves at a time. */
