@@ -12,9 +12,11 @@ import type { Stdout } from "./cli/stdout.ts";
 import { openClientfd, target } from "./client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
+import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
 import { json, lines, type Report, tap } from "./judge/report.ts";
-import { type Result, tryAll } from "./judge/run.ts";
-import { type Case, Trial } from "./judge/trial.ts";
+import { type Result, type Stand, tryAll } from "./judge/run.ts";
+import type { Case } from "./judge/case.ts";
+import { Trial } from "./judge/trial.ts";
 import { address } from "./net/address.ts";
 import { reason } from "./net/errors.ts";
 import { rioWriten } from "./rio.ts";
@@ -28,6 +30,7 @@ const COMMAND_LINE: CommandLine = {
   ],
   flags: [
     ["start=CMD", "start the server, look into it, and end it; {port} in CMD is its port"],
+    ["client=CMD", "a client is on trial: {host} and {port} in CMD are judge's"],
     ["only=NAME", "only the cases whose name has NAME in it"],
     ["timeout=SEC", "how long a server may say nothing (default 5)"],
     ["list", "print the names of the cases"],
@@ -38,49 +41,81 @@ const COMMAND_LINE: CommandLine = {
 };
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { start, only = "", timeout: time = "5" } = flags.values;
+  const { start, client, only = "", timeout: time = "5" } = flags.values;
   const timeout = toMilliseconds("--timeout", time);
-  const [host, port] = target(flags.positionals);
+  const where = target(flags.positionals);
+  const formats = ["tap", "json"].filter((format) => flags.set.has(format));
+  if (formats.length > 1) throw new UsageError("--tap and --json don't go together");
+  const ways = [start, client, flags.positionals[0]].filter((way) => way !== undefined);
+  if (ways.length > 1) throw new UsageError("one of --start, --client and a host");
   const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
-  const cases = CASES.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
-  if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
-  if (flags.set.has("list")) {
-    await print(cases.map(({ name }) => `${name}\n`).join(""));
-    return 0;
-  }
-  const report = flags.set.has("json")
+  const report = formats.includes("json")
     ? json()
-    : flags.set.has("tap")
+    : formats.includes("tap")
     ? tap()
     : lines(Deno.stdout.isTerminal() && !Deno.noColor);
-
-  const started = start === undefined ? undefined : new Started(start, timeout);
+  const hear = async <T extends Stand>(what: string, all: Case<T>[], t: () => Promise<T>) => {
+    const cases = all.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
+    if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
+    if (flags.set.has("list")) {
+      await print(cases.map(({ name }) => `${name}\n`).join(""));
+      return 0;
+    }
+    try {
+      using stand = await t();
+      return await tell(report, what, cases, stand, print);
+    } catch (error) {
+      log(`judge: ${reason(error)}`);
+      return 3;
+    }
+  };
+  if (client !== undefined) {
+    await checkPermissions("--client");
+    return await hear(
+      client,
+      CLIENT_CASES,
+      () => Promise.resolve(new ClientTrial(client, timeout)),
+    );
+  }
+  let started: Started | undefined;
+  if (start !== undefined) {
+    await checkPermissions("--start");
+    started = new Started(start, timeout);
+  }
   onSignal(async (signal) => {
     await started?.stop();
     await exit(signalCode(signal), stdout);
   });
   try {
-    const spare = await (started?.start() ?? openClientfd(host, port, { connectTimeout: timeout }));
-    using trial = new Trial({ host, port: spare.remoteAddr.port }, timeout, started, spare);
-    return await hear(report, start ?? address(host, port), cases, trial, print);
-  } catch (error) {
-    log(`judge: ${reason(error)}`);
-    return 3;
+    return await hear(start ?? address(...where), CASES, async () => {
+      const [host, port] = where;
+      const fd = await (started?.start() ?? openClientfd(host, port, { connectTimeout: timeout }));
+      return new Trial({ host, port: fd.remoteAddr.port }, timeout, started, fd);
+    });
   } finally {
     await started?.stop();
   }
 }
 
-async function hear(
+/** Throws one line if Deno may not do what a flag needs. */
+async function checkPermissions(flag: string): Promise<void> {
+  for (const name of ["run", "read"] as const) {
+    if ((await Deno.permissions.query({ name })).state === "granted") continue;
+    throw new Error(`${flag} needs --allow-run, and --allow-read for /proc`);
+  }
+}
+
+/** Tries the cases and tells what becomes of them. */
+async function tell<T extends Stand>(
   report: Report,
-  target: string,
-  cases: Case[],
-  trial: Trial,
+  what: string,
+  cases: Case<T>[],
+  t: T,
   print: (text: string) => Promise<unknown>,
 ): Promise<number> {
   const results: Result[] = [];
-  await print(report.begin(target, cases.length));
-  for await (const result of tryAll(trial, cases)) {
+  await print(report.begin(what, cases.length));
+  for await (const result of tryAll(t, cases)) {
     const told = cases[results.length];
     results.push(result);
     await print(report.tell(result, told));

@@ -3,7 +3,8 @@ import { CLIENTS } from "./clients.ts";
 import { ENDS } from "./ends.ts";
 import { LINES } from "./lines.ts";
 import { STARTED } from "./started.ts";
-import type { Case } from "./trial.ts";
+import type { Case } from "./case.ts";
+import type { Trial } from "./trial.ts";
 
 /** The cases that a server is tried by. */
-export const CASES: Case[] = [...LINES, ...ENDS, ...CLIENTS, ...STARTED];
+export const CASES: Case<Trial>[] = [...LINES, ...ENDS, ...CLIENTS, ...STARTED];

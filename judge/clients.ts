@@ -1,8 +1,9 @@
 /** Cases of several clients at once. */
 import { longLine } from "./bytes.ts";
-import { type Case, type Client, Failure, MANY, Skip, type Trial } from "./trial.ts";
+import { type Case, Failure, Skip } from "./case.ts";
+import { type Client, MANY, type Trial } from "./trial.ts";
 
-export const CLIENTS: Case[] = [
+export const CLIENTS: Case<Trial>[] = [
   {
     name: "who has to wait is served in the end",
     did: `connected up to ${MANY} clients, and let them go one after the other`,

@@ -1,13 +1,14 @@
 /** Cases of how a connection ends, and that the next client is served. */
 import { lines } from "./bytes.ts";
-import { type Case, Failure, type Trial } from "./trial.ts";
+import { type Case, Failure } from "./case.ts";
+import type { Trial } from "./trial.ts";
 
 /** How often a race is run. */
 const TIMES = 5;
 
 const SIGPIPE = "CS:APP 11.6, aside: prematurely closed connections; signal(7)";
 
-export const ENDS: Case[] = [
+export const ENDS: Case<Trial>[] = [
   {
     name: "FIN at once is answered by FIN",
     did: "connected, sent FIN, and read to the end",

@@ -1,5 +1,6 @@
 /** Cases of one connection: what is sent comes back as it was. */
-import { type Case, Failure } from "./trial.ts";
+import { type Case, Failure } from "./case.ts";
+import type { Trial } from "./trial.ts";
 import { bytes, lines, longLine, show } from "./bytes.ts";
 import { MAXLINE } from "../rio.ts";
 
@@ -9,7 +10,7 @@ const UNREAD = 32_000_000;
 const ECHO = "CS:APP 11.4.9, echo";
 const RIO = "CS:APP 10.5.2, rio_readlineb";
 
-export const LINES: Case[] = [
+export const LINES: Case<Trial>[] = [
   {
     name: "a line comes back",
     did: "sent `hello, world\\n`, and no FIN",

@@ -1,6 +1,7 @@
 /** A server that judge has started: its process, what it prints, and what /proc says of it. */
 import { sleep, within } from "../net/time.ts";
 import { openClientfd } from "../client.ts";
+import { Failure } from "./case.ts";
 
 /** Bytes of what a program prints that are kept. */
 const KEPT = 1 << 20;
@@ -45,6 +46,8 @@ export class Program {
   /** Its status, once it has ended. */
   status: Deno.CommandStatus | undefined;
   readonly ended: Promise<Deno.CommandStatus>;
+  /** Resolves when it has ended and all that it has printed is here. */
+  readonly finished: Promise<Deno.CommandStatus>;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #read: Promise<unknown>;
 
@@ -61,6 +64,7 @@ export class Program {
       this.#keep(this.process.stderr, (text) => this.stderr += text),
     ]);
     this.ended = this.process.status.then((status) => this.status = status);
+    this.finished = this.#read.then(() => this.ended);
   }
 
   /** Writes to its standard input, if it still reads. */
@@ -128,10 +132,10 @@ export class Started {
           // Not yet.
         }
       }
-      if (program.status !== undefined) throw new Error(this.#said(program, "ended"));
+      if (program.status !== undefined) throw new Failure(this.#said(program, "ended"));
       if (performance.now() > end) {
         await this.stop();
-        throw new Error(this.#said(program, `didn't listen on port ${port}`));
+        throw new Failure(this.#said(program, `didn't listen on port ${port}`));
       }
       await sleep(LOOK);
     }

@@ -1,9 +1,9 @@
 /** How a trial is told: lines for people, TAP 14, or JSON. */
 import type { Result } from "./run.ts";
-import type { Case } from "./trial.ts";
+import type { Case } from "./case.ts";
 
 /** What is told of a case: what it is, and what has become of it. */
-type Told = Pick<Case, "name" | "did" | "means" | "read">;
+type Told = Pick<Case<unknown>, "name" | "did" | "means" | "read">;
 
 /** Something that tells. */
 export interface Report {

@@ -1,9 +1,9 @@
 /** Tries cases, one after the other. */
 import { within } from "../net/time.ts";
-import { type Case, Failure, seconds, Skip } from "./trial.ts";
+import { type Case, Failure, seconds, Skip } from "./case.ts";
 
 /** How often as long as one wait a case may take. */
-const WAITS = 6;
+const WAITS = 12;
 
 /** What has become of a case. */
 export interface Result {
@@ -15,7 +15,7 @@ export interface Result {
 }
 
 /** What the runner needs of what is on trial. */
-export interface Stand {
+export interface Stand extends Disposable {
   timeout: number;
   /** Begins a case. */
   begin(): void;
@@ -48,10 +48,13 @@ async function tryOne<T extends Stand>(
   t: T,
   run: Case<T>["run"],
 ): Promise<Pick<Result, "verdict" | "saw">> {
+  const running = run(t).then((saw) => ({ saw }));
   try {
-    const done = await within(WAITS * t.timeout, run(t).then((saw) => ({ saw })));
-    if (done === undefined) throw new Failure(`not over after ${seconds(WAITS * t.timeout)}`);
-    return { verdict: "passed", saw: done.saw || undefined };
+    const done = await within(WAITS * t.timeout, running);
+    if (done !== undefined) return { verdict: "passed", saw: done.saw || undefined };
+    await t.end();
+    await running.catch(() => {}); // all that it waits for is bounded
+    return { verdict: "failed", saw: `not over after ${seconds(WAITS * t.timeout)}` };
   } catch (error) {
     if (error instanceof Failure) return { verdict: "failed", saw: error.message };
     if (error instanceof Skip) return { verdict: "skipped", saw: error.message };

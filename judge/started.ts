@@ -2,13 +2,14 @@
 import { sleep } from "../net/time.ts";
 import { longLine } from "./bytes.ts";
 import type { Started } from "./process.ts";
-import { type Case, Failure, seconds, Skip, type Trial } from "./trial.ts";
+import { type Case, Failure, seconds, Skip } from "./case.ts";
+import type { Trial } from "./trial.ts";
 
 /** Descriptors and bytes that a runtime may take for itself in the meantime. */
 const SOME_DESCRIPTORS = 10;
 const SOME_MEMORY = 512 * 1024;
 
-export const STARTED: Case[] = [
+export const STARTED: Case<Trial>[] = [
   {
     name: "it prints how many bytes each line has",
     did: "sent lines one after the other, one with a NUL, and read what the server prints",
@@ -20,7 +21,12 @@ export const STARTED: Case[] = [
       const asked = ["hello\n", "\n", "a NUL\0 in it\n", longLine(300)];
       // Standard output is a pipe: stdio prints nothing before 4096 bytes, or more, are there.
       while (asked.length < 600) asked.push("x".repeat(asked.length % 50) + "\n");
-      for (const line of asked) await client.ask(line);
+      try {
+        for (const line of asked) await client.ask(line);
+      } catch (error) {
+        if (error instanceof Failure) throw new Skip(`a line doesn't come back: ${error.message}`);
+        throw error;
+      }
       client.close();
       const counts = () =>
         [...program.stdout.matchAll(/received (\d+)/gi)].map((m) => Number(m[1]));
@@ -116,11 +122,7 @@ export const STARTED: Case[] = [
       await started(t).stop();
       await client.end();
       client.close();
-      try {
-        t.renew(await started(t).start(t.target.port));
-      } catch (error) {
-        throw new Failure((error as Error).message);
-      }
+      t.renew(await started(t).start(t.target.port));
       await (await t.connect()).ask("a line\n");
     },
   },

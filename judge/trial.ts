@@ -5,6 +5,7 @@ import { isReset, reason } from "../net/errors.ts";
 import { within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
 import { bytes, difference, longLine } from "./bytes.ts";
+import { Failure, seconds } from "./case.ts";
 import type { Held, Started } from "./process.ts";
 
 /** Connections that one case may open, and bytes that it may send: judge is no weapon. */
@@ -18,28 +19,6 @@ export const MAX_OPEN = MANY + 10;
 const CROWD = 500;
 
 const BLOCK = 65_536;
-
-/** A case has failed: the message says what was seen. */
-export class Failure extends Error {}
-/** A case can't be tried: the message says why. */
-export class Skip extends Error {}
-
-/** A promise that a server or a client keeps or breaks. */
-export interface Case<T = Trial> {
-  /** The promise. */
-  name: string;
-  /** What judge does. */
-  did: string;
-  /** What it means if the promise is broken. */
-  means: string;
-  /** Where to read on. */
-  read: string;
-  /**
-   * Tries it: throws a {@linkcode Failure} or a {@linkcode Skip}. What it returns is a finding,
-   * which is no fault.
-   */
-  run(t: T): Promise<string | void>;
-}
 
 /** Where the server on trial is. */
 export interface Target {
@@ -60,6 +39,8 @@ export class Trial {
   #open = new Set<Client>();
   #connections = 0;
   #sent = 0;
+  #served = false;
+  #over = false;
   readonly #known = new Map<string, unknown>();
 
   /** `spare` is a connection that is there already: the first one that `connect` returns. */
@@ -79,12 +60,14 @@ export class Trial {
 
   /** Begins a case. */
   begin(): void {
+    this.#over = false;
     this.#connections = 0;
     this.#sent = 0;
   }
 
   /** Closes what a case has left open, in good order where the server does its part. */
   async end(): Promise<void> {
+    this.#over = true;
     await Promise.all(Array.from(this.#open, (client) => client.leave()));
   }
 
@@ -99,8 +82,18 @@ export class Trial {
   /** Makes the server ready again after a failure; false if it answers nobody. */
   async recover(): Promise<boolean> {
     if (this.started === undefined) return await this.#answers();
-    this.renew(await this.started.start());
-    return true;
+    try {
+      this.renew(await this.started.start());
+    } catch (error) {
+      if (error instanceof Failure) return false;
+      throw error;
+    }
+    return this.#served || await this.#answers();
+  }
+
+  /** Takes note that what was sent has come back. */
+  serves(): void {
+    this.#served = true;
   }
 
   /** Closes the connection that nobody has used. */
@@ -193,6 +186,7 @@ export class Trial {
   }
 
   #count(connections: number, sent: number): void {
+    if (this.#over) throw new Failure("the case is over");
     this.#connections += connections;
     this.#sent += sent;
     if (
@@ -273,6 +267,7 @@ export class Trial {
 
   /** Whether the server still answers anybody: any byte will do, or the end of the connection. */
   async #answers(): Promise<boolean> {
+    this.begin();
     try {
       const client = await this.connect();
       await client.send("anybody there?\n");
@@ -327,6 +322,7 @@ export class Client implements Disposable {
         throw new Failure(`${done > 0 ? `after ${done} bytes, ` : ""}${differs}`);
       }
       done += n;
+      this.#trial.serves();
     }
   }
 
@@ -420,9 +416,4 @@ export class Client implements Disposable {
     if (!isReset(error) && !closed) return error;
     return new Failure([reason(error), progress].filter(Boolean).join(": "));
   }
-}
-
-/** Milliseconds, as seconds. */
-export function seconds(ms: number): string {
-  return `${Number((ms / 1000).toFixed(2))} s`;
 }
