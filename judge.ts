@@ -77,17 +77,14 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
       () => Promise.resolve(new ClientTrial(client, timeout)),
     );
   }
-  let started: Started | undefined;
-  if (start !== undefined) {
-    await checkPermissions("--start");
-    started = new Started(start, timeout);
-  }
+  const started = start === undefined ? undefined : new Started(start, timeout);
   onSignal(async (signal) => {
     await started?.stop();
     await exit(signalCode(signal), stdout);
   });
   try {
     return await hear(start ?? address(...where), CASES, async () => {
+      if (started !== undefined) await checkPermissions("--start");
       const [host, port] = where;
       const fd = await (started?.start() ?? openClientfd(host, port, { connectTimeout: timeout }));
       return new Trial({ host, port: fd.remoteAddr.port }, timeout, started, fd);

@@ -1,4 +1,5 @@
 /** Cases of several clients at once. */
+import { sleep } from "../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { type Case, Failure, Skip } from "./case.ts";
 import { type Client, MANY, type Trial } from "./trial.ts";
@@ -15,6 +16,7 @@ export const CLIENTS: Case<Trial>[] = [
       for (let i = 0; i <= Math.min(many, MANY - 1); i++) {
         const client = await t.connect();
         await client.send(`client ${i}\n`);
+        if (i < many) await client.next(t.timeout); // a queue may be short
         clients.push(client);
       }
       for (const [i, client] of clients.entries()) {
@@ -46,15 +48,13 @@ export const CLIENTS: Case<Trial>[] = [
     means: "what belongs to a client is in a static or global variable, which all share",
     read: "CS:APP 12.4, shared variables; CS:APP 12.7.1, thread safety",
     async run(t) {
-      const n = Math.min(8, await t.concurrency());
-      if (n === 1) throw new Skip("it serves one at a time");
-      const clients: Client[] = [];
-      for (let i = 0; i < n; i++) clients.push(await t.connect());
+      if (await t.concurrency() === 1) throw new Skip("it serves one at a time");
+      const clients = await t.many(8);
       const each = (act: (client: Client, i: number) => Promise<void>) =>
         Promise.all(clients.map(act));
       for (let round = 0; round < 10; round++) {
         for (const [i, client] of clients.entries()) await client.send(name(i).repeat(i + 10));
-        await new Promise((resolve) => setTimeout(resolve, t.quiet / 50));
+        await sleep(t.quiet / 50);
         await each((client, i) => client.while(client.send("\n"), name(i).repeat(i + 10) + "\n"));
       }
       for (let round = 0; round < 20; round++) {

@@ -70,8 +70,8 @@ export const ENDS: Case<Trial>[] = [
   },
   {
     name: "after a close with unread bytes the next client is served",
-    did: "sent lines, and closed when their echo had come and nobody had read it: that sends RST",
-    means: "ECONNRESET, of read or write, ends the server",
+    did: "sent lines, and closed when their echo had come and nobody had read it: FIN, then RST",
+    means: "an error of read or write ends the server",
     read: "RFC 2525, 2.17; CS:APP 10.5.2, rio_read",
     async run(t) {
       for (let i = 0; i < TIMES; i++) {

@@ -1,8 +1,9 @@
 /** Cases of one connection: what is sent comes back as it was. */
+import { sleep, within } from "../net/time.ts";
+import { MAXLINE } from "../rio.ts";
 import { type Case, Failure } from "./case.ts";
 import type { Trial } from "./trial.ts";
 import { bytes, lines, longLine, show } from "./bytes.ts";
-import { MAXLINE } from "../rio.ts";
 
 /** Bytes that a server takes which gives none back, at most, before it stands still. */
 const UNREAD = 32_000_000;
@@ -72,7 +73,7 @@ export const LINES: Case<Trial>[] = [
       const line = `${"a byte at a time ".repeat(3).slice(0, 39)}\n`;
       for (const byte of line) {
         await client.send(byte);
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        await sleep(1);
       }
       await client.expect(line);
     },
@@ -85,7 +86,7 @@ export const LINES: Case<Trial>[] = [
     async run(t) {
       const client = await t.connect();
       await client.send("the first half, ");
-      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, t.timeout / 5)));
+      await sleep(Math.min(1000, t.timeout / 5));
       await client.send("the second half\n");
       await client.expect("the first half, the second half\n");
     },
@@ -148,19 +149,15 @@ export const LINES: Case<Trial>[] = [
     async run(t) {
       const client = await t.connect();
       const block = bytes(lines(10_000, 13_000));
-      let blocks = 0;
-      for (let sending = Promise.resolve(), still = false; !still; blocks++) {
-        if (blocks * block.length > UNREAD) {
-          throw new Failure(`it took ${megabytes(UNREAD)} of which nobody had read the echo`);
-        }
-        sending = client.send(block);
-        still = await Promise.race([
-          sending.then(() => false),
-          new Promise<boolean>((resolve) => setTimeout(() => resolve(true), t.quiet)),
-        ]);
+      const most = Math.floor(UNREAD / block.length);
+      let [blocks, still] = [0, false];
+      for (; !still && blocks < most; blocks++) {
+        const sending = client.send(block);
         sending.catch(() => {}); // what comes back says more
+        still = await within(t.quiet, sending.then(() => true)) === undefined;
       }
       for (let n = 0; n < blocks; n++) await client.expect(block);
+      if (!still) throw new Failure(`it never stood still: it kept ${megabytes(UNREAD)} in memory`);
       return `it stood still after ${megabytes(blocks * block.length)}`;
     },
   },

@@ -42,7 +42,9 @@ export function lines(coloured: boolean): Report {
     },
     end(results) {
       const all = Object.entries(counts(results)).filter(([, n]) => n > 0);
-      return `\n${all.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}\n`;
+      const found = results.flatMap(({ verdict, saw }) => verdict === "passed" && saw || []);
+      const what = found.length > 0 ? `${[...new Set(found)].join("; ")}\n` : "";
+      return `\n${all.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}\n${what}`;
     },
   };
 }

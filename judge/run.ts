@@ -3,7 +3,7 @@ import { within } from "../net/time.ts";
 import { type Case, Failure, seconds, Skip } from "./case.ts";
 
 /** How often as long as one wait a case may take. */
-const WAITS = 12;
+const WAITS = 6;
 
 /** What has become of a case. */
 export interface Result {

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { openClientfd } from "../client.ts";
 import { isReset, reason } from "../net/errors.ts";
-import { within } from "../net/time.ts";
+import { sleep, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
 import { bytes, difference, longLine } from "./bytes.ts";
 import { Failure, seconds } from "./case.ts";
@@ -170,7 +170,7 @@ export class Trial {
     const end = performance.now() + ms;
     while (!(await holds())) {
       if (performance.now() > end) return false;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await sleep(10);
     }
     return true;
   }
@@ -234,10 +234,10 @@ export class Trial {
     if (this.#spare !== undefined) await (await this.connect()).leave();
   }
 
-  /** Opens as many connections as the server serves at a time. */
-  async many(): Promise<Client[]> {
+  /** Opens as many connections as the server serves at a time, or `most`. */
+  async many(most = MANY): Promise<Client[]> {
     const clients: Client[] = [];
-    for (let n = await this.concurrency(); n > 0; n--) {
+    for (let n = Math.min(most, await this.concurrency()); n > 0; n--) {
       const client = await this.connect();
       await client.ask("a client who stays\n");
       clients.push(client);
