@@ -273,8 +273,12 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return 0;
 }
 
-/** The host and the port of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`. */
-function target(positionals: string[]): [host: string, port: number] {
+/**
+ * The host and the port of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`.
+ *
+ * @internal
+ */
+export function target(positionals: string[]): [host: string, port: number] {
   let [host = "localhost", port = String(PORT)] = positionals;
   if (positionals.length === 1) {
     const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];

@@ -1,0 +1,55 @@
+/** Bytes to send, and words for what came back in their place. */
+
+/** The bytes of a text, a byte a character. */
+export function bytes(data: string | Uint8Array): Uint8Array {
+  if (typeof data !== "string") return data;
+  const all = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i++) all[i] = data.charCodeAt(i);
+  return all;
+}
+
+/** Lines `n line of so many bytes` from `first` to `last`. */
+export function lines(first: number, last: number): string {
+  let all = "";
+  for (let n = first; n <= last; n++) all += `this is line ${n}\n`;
+  return all;
+}
+
+/** A line of so many bytes, its newline included, that is nowhere the same. */
+export function longLine(length: number): string {
+  let line = "";
+  for (let n = 0; line.length < length; n++) line += `${n} `;
+  return `${line.slice(0, length - 1)}\n`;
+}
+
+/** Bytes as C writes them, the first forty. */
+export function show(data: Uint8Array): string {
+  const named: Record<number, string> = { 0: "\\0", 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"' };
+  const text = Array.from(data.subarray(0, 40), (byte) =>
+    named[byte] ??
+      (byte >= 32 && byte < 127
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).padStart(2, "0")}`)).join("");
+  return `"${text}"${data.length > 40 ? " ..." : ""}`;
+}
+
+/** How what came differs from what had to come; undefined if it is the beginning of it. */
+export function difference(expected: Uint8Array, came: Uint8Array): string | undefined {
+  const at = came.findIndex((byte, i) => byte !== expected[i]);
+  if (at < 0) return undefined;
+  const from = Math.max(0, at - 8);
+  return `${show(came.subarray(from, from + 40))} came back, not ${
+    show(expected.subarray(from, from + 40))
+  } (byte ${at})${hint(expected, came, at)}`;
+}
+
+/** What a difference looks like. */
+function hint(expected: Uint8Array, came: Uint8Array, at: number): string {
+  const [want, got] = [expected[at], came[at]];
+  if (got === 0) return ": a NUL that nobody sent";
+  if (want === 0) return ": the NUL and what followed it are gone";
+  if (want === 13) return ": the \\r is gone";
+  if (got === 13) return ": a \\r that nobody sent";
+  if (want === 10) return ": the newline is gone";
+  return "";
+}

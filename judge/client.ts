@@ -1,0 +1,329 @@
+/** Cases of a client: judge is the server. */
+import { openListenfd } from "../server.ts";
+import { sleep, within } from "../net/time.ts";
+import { Rio, rioWriten } from "../rio.ts";
+import { bytes } from "./bytes.ts";
+import { command, type Program, spawn } from "./process.ts";
+import type { Stand } from "./run.ts";
+import { type Case, Failure, seconds } from "./case.ts";
+
+const HOST = "127.0.0.1";
+const CLIENT = "CS:APP 11.4.9, echoclient.c";
+const STALE = "what readlineb returns isn't looked at: at 0 the buffer still holds the line sent";
+
+export const CLIENT_CASES: Case<ClientTrial>[] = [
+  {
+    name: "each line comes out once",
+    did: "typed three lines, and sent each back",
+    means: "what comes back isn't what is printed",
+    read: CLIENT,
+    async run(t) {
+      const { client, connfd } = await t.start();
+      for (const line of ["first\n", "second\n", "third\n"]) {
+        await client.type(line);
+        await connfd.send(await connfd.line());
+        await client.prints(line);
+      }
+      await client.ends(connfd);
+      for (const line of ["first", "second", "third"]) client.printed(line, 1);
+      return client.finding();
+    },
+  },
+  {
+    name: "a line that comes back a byte at a time comes out whole",
+    did: "typed a line, and sent it back in as many writes as it has bytes",
+    means: "one read is taken for one line",
+    read: "CS:APP 10.5.1: short counts",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("a line in pieces\n");
+      for (const byte of await connfd.line()) {
+        await connfd.send(byte);
+        await sleep(1);
+      }
+      await client.prints("a line in pieces\n");
+      await client.ends(connfd);
+      return client.finding();
+    },
+  },
+  {
+    name: "a last line without a newline comes out",
+    did: "typed text without a newline, ended the input, and sent the text back",
+    means: "it waits for a newline that never comes, and sends no FIN while it waits",
+    read: "shutdown(2); CS:APP 10.5.2, rio_readlineb",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("no newline");
+      await client.closeInput();
+      await connfd.send(await connfd.read("no newline".length));
+      await client.ends(connfd);
+      client.printed("no newline", 1);
+      return client.finding();
+    },
+  },
+  {
+    name: "when the server closes after a line the client ends, and prints nothing stale",
+    did: "sent a line back and closed, then typed a second one and ended the input",
+    means: STALE,
+    read: CLIENT,
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("first\n");
+      await connfd.send(await connfd.line());
+      await client.prints("first\n");
+      connfd.close();
+      await client.type("second\n");
+      await client.ends(connfd);
+      client.printed("second", 0);
+      return client.finding();
+    },
+  },
+  {
+    name:
+      "when the server closes in the middle of a line the client ends, and prints no more of it",
+    did: "typed a line, sent half of it back and closed",
+    means: "more than the count that was read is printed",
+    read: "CS:APP 10.5.2, rio_readlineb",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("first half, second half\n");
+      const line = await connfd.line();
+      await connfd.send(line.slice(0, "first half".length));
+      connfd.close();
+      await client.ends(connfd);
+      client.printed("second half", 0);
+      return client.finding();
+    },
+  },
+  {
+    name: "when the server resets the client ends, and prints nothing stale",
+    did: "typed a line, and reset the connection (SO_LINGER 0, by node:net)",
+    means: "an error of read is taken for a line, or for no reason to end",
+    read: "CS:APP 10.5.2, rio_read: ECONNRESET",
+    async run(t) {
+      const client = await t.startAndReset("a line\n");
+      await client.ends();
+      client.printed("a line", 0);
+      return client.finding();
+    },
+  },
+  {
+    name: "when the server says more than it was sent the client ends",
+    did: "typed a line, and sent it back with another behind it",
+    means: "the client takes what nobody has asked for, and never ends",
+    read: CLIENT,
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("a line\n");
+      await connfd.send(`${await connfd.line()}a line that nobody sent\n`);
+      await client.prints("a line\n");
+      await client.ends(connfd);
+      client.printed("a line\n", 1);
+      const extra = client.has("that nobody sent") ? "prints" : "doesn't print";
+      return `it ${extra} what nobody sent; ${client.finding()}`;
+    },
+  },
+  {
+    name: "when the server closes without an answer the client ends, and prints nothing stale",
+    did: "typed a line, said nothing for a while, and closed",
+    means: STALE,
+    read: CLIENT,
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("a line\n");
+      await connfd.line();
+      const patient = await within(t.timeout / 10, client.ended()) === undefined;
+      connfd.close();
+      await client.ends(connfd);
+      client.printed("a line", 0);
+      return `it ${patient ? "waits for an answer" : "gives up"}; ${client.finding()}`;
+    },
+  },
+];
+
+/** A client on trial, started anew for each case. */
+export class ClientTrial implements Stand {
+  readonly #template: string;
+  readonly timeout: number;
+  #client: ClientProgram | undefined;
+  #connfd: Connfd | undefined;
+
+  constructor(template: string, timeout: number) {
+    this.#template = template;
+    this.timeout = timeout;
+  }
+
+  /** Starts the client, and accepts its connection. */
+  async start(): Promise<{ client: ClientProgram; connfd: Connfd }> {
+    using listenfd = openListenfd(0, { host: HOST });
+    const { port } = listenfd.addr;
+    const program = spawn(command(this.#template, { host: HOST, port }));
+    const client = this.#client = new ClientProgram(program, this.timeout);
+    const accepted = listenfd.accept();
+    accepted.catch(() => {}); // when it is given up
+    const connfd = await within(2 * this.timeout, accepted);
+    if (connfd === undefined) throw new Failure("it didn't connect");
+    this.#connfd = new Connfd(connfd, this.timeout);
+    return { client, connfd: this.#connfd };
+  }
+
+  /** Starts the client, types a line, and answers its first bytes with RST. */
+  async startAndReset(line: string): Promise<ClientProgram> {
+    const { createServer } = await import("node:net");
+    const reset = Promise.withResolvers<boolean>();
+    const listener = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        socket.resetAndDestroy();
+        reset.resolve(true);
+      });
+    });
+    await new Promise<void>((resolve) => listener.listen(0, HOST, resolve));
+    try {
+      const { port } = listener.address() as { port: number };
+      const program = spawn(command(this.#template, { host: HOST, port }));
+      const client = this.#client = new ClientProgram(program, this.timeout);
+      await client.type(line);
+      if (await within(2 * this.timeout, reset.promise)) return client;
+      throw new Failure("it sent nothing");
+    } finally {
+      listener.close();
+    }
+  }
+
+  begin(): void {}
+
+  async end(): Promise<void> {
+    this.#connfd?.close();
+    await this.#client?.kill();
+    this.#client = undefined;
+    this.#connfd = undefined;
+  }
+
+  recover(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  [Symbol.dispose](): void {
+    this.#connfd?.close();
+  }
+}
+
+/** The client's process. */
+class ClientProgram {
+  readonly #program: Program;
+  readonly #timeout: number;
+
+  constructor(program: Program, timeout: number) {
+    this.#program = program;
+    this.#timeout = timeout;
+  }
+
+  type(text: string): Promise<void> {
+    return this.#program.type(text);
+  }
+
+  closeInput(): Promise<void> {
+    return this.#program.closeInput();
+  }
+
+  ended(): Promise<unknown> {
+    return this.#program.ended;
+  }
+
+  kill(): Promise<void> {
+    return this.#program.kill();
+  }
+
+  has(text: string): boolean {
+    return this.#program.stdout.includes(text);
+  }
+
+  /** Waits until it has printed something, or may have it in the buffer of its stdio. */
+  async prints(text: string): Promise<void> {
+    const end = performance.now() + this.#timeout / 10;
+    while (!this.has(text) && performance.now() < end) {
+      await sleep(5);
+    }
+  }
+
+  /** Ends its input, closes the connection when it does, and holds that it ends. */
+  async ends(connfd?: Connfd): Promise<void> {
+    await this.closeInput();
+    connfd?.closeAtEnd();
+    if (await within(this.#timeout, this.#program.finished) === undefined) {
+      throw new Failure(`it still runs ${seconds(this.#timeout)} after the end of its input`);
+    }
+  }
+
+  /** Holds that it has printed something so many times. */
+  printed(text: string, times: number): void {
+    const found = this.#program.stdout.split(text).length - 1;
+    if (found === times) return;
+    throw new Failure(`it printed ${JSON.stringify(text)} ${found} times, not ${times}`);
+  }
+
+  /** How it has ended. */
+  finding(): string {
+    const { status } = this.#program;
+    return status?.signal ? `ended by ${status.signal}` : `exit code ${status?.code}`;
+  }
+}
+
+/** The connection, as judge the server has it. */
+class Connfd {
+  readonly #connfd: Deno.TcpConn;
+  readonly #rio: Rio;
+  readonly #timeout: number;
+
+  constructor(connfd: Deno.TcpConn, timeout: number) {
+    this.#connfd = connfd;
+    this.#rio = new Rio(connfd);
+    this.#timeout = timeout;
+  }
+
+  /** The next line that the client sends. */
+  async line(): Promise<string> {
+    const line = await this.#receive(this.#rio.readline());
+    if (line === null) throw new Failure("it closed the connection before it had sent a line");
+    return text(line);
+  }
+
+  /** The next bytes that the client sends, straight off the socket. */
+  async read(n: number): Promise<string> {
+    const buf = new Uint8Array(n);
+    return text(buf.subarray(0, await this.#receive(this.#connfd.read(buf)) ?? 0));
+  }
+
+  async send(text: string): Promise<void> {
+    await rioWriten(this.#connfd, bytes(text)).catch(() => {}); // it has gone
+  }
+
+  close(): void {
+    this.#connfd[Symbol.dispose]();
+  }
+
+  /** Closes the connection when the client has sent FIN, as every server does. */
+  async closeAtEnd(): Promise<void> {
+    try {
+      while (await this.#rio.readline() !== null);
+    } catch {
+      // It is closed already, or the client has reset it.
+    } finally {
+      this.close();
+    }
+  }
+
+  async #receive<T>(read: Promise<T>): Promise<T> {
+    const failed = (error: unknown) => {
+      throw new Failure(`the connection: ${(error as Error).message}`);
+    };
+    const done = await within(this.#timeout, read.then((value) => ({ value }), failed));
+    if (done === undefined) throw new Failure(`it sent nothing for ${seconds(this.#timeout)}`);
+    return done.value;
+  }
+}
+
+function text(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}

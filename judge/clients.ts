@@ -1,0 +1,117 @@
+/** Cases of several clients at once. */
+import { sleep } from "../net/time.ts";
+import { longLine } from "./bytes.ts";
+import { type Case, Failure, Skip } from "./case.ts";
+import { type Client, MANY, type Trial } from "./trial.ts";
+
+export const CLIENTS: Case<Trial>[] = [
+  {
+    name: "who has to wait is served in the end",
+    did: `connected up to ${MANY} clients, and let them go one after the other`,
+    means: "a client that connects while others are served is lost",
+    read: "CS:APP 11.4.7: the queue of listen; CS:APP 12",
+    async run(t) {
+      const many = await t.concurrency();
+      const clients: Client[] = [];
+      for (let i = 0; i <= Math.min(many, MANY - 1); i++) {
+        const client = await t.connect();
+        await client.send(`client ${i}\n`);
+        if (i < many) await client.next(t.timeout); // a queue may be short
+        clients.push(client);
+      }
+      for (const [i, client] of clients.entries()) {
+        await client.expect(`client ${i}\n`);
+        client.close();
+      }
+      return `it serves ${many < MANY ? many : `${many} or more`} at a time`;
+    },
+  },
+  {
+    name: "half a line holds up nobody else",
+    did: "sent half a line on one connection, and a line on another",
+    means: "after select has said that a descriptor is ready, a whole line is waited for",
+    read: "CS:APP 12.2.1: echoservers.c, and practice problem 12.4",
+    async run(t) {
+      if (await t.concurrency() === 1) throw new Skip("it serves one at a time");
+      const [slow, quick] = [await t.connect(), await t.connect()];
+      await slow.ask("a line\n");
+      await quick.ask("a line\n");
+      await slow.send("half a ");
+      await quick.ask("a whole line\n");
+      await slow.send("line\n");
+      await slow.expect("half a line\n");
+    },
+  },
+  {
+    name: "each client gets its own bytes",
+    did: "sent half lines on some connections by turns, then their rest; then long lines at once",
+    means: "what belongs to a client is in a static or global variable, which all share",
+    read: "CS:APP 12.4, shared variables; CS:APP 12.7.1, thread safety",
+    async run(t) {
+      if (await t.concurrency() === 1) throw new Skip("it serves one at a time");
+      const clients = await t.many(8);
+      const each = (act: (client: Client, i: number) => Promise<void>) =>
+        Promise.all(clients.map(act));
+      for (let round = 0; round < 10; round++) {
+        for (const [i, client] of clients.entries()) await client.send(name(i).repeat(i + 10));
+        await sleep(t.quiet / 50);
+        await each((client, i) => client.while(client.send("\n"), name(i).repeat(i + 10) + "\n"));
+      }
+      for (let round = 0; round < 20; round++) {
+        await each((client, i) => client.ask(longLine(8000).replaceAll(" ", name(i))));
+      }
+    },
+  },
+  {
+    name: "four clients may wait to be accepted",
+    did: "kept the server from accepting, and connected four clients",
+    means: "the queue of listen is too short: who doesn't fit in it tries again a second later",
+    read: "CS:APP 11.4.7: listen, LISTENQ; listen(2)",
+    async run(t) {
+      const release = await t.hold();
+      if (release === undefined) throw new Skip("nothing keeps the server from accepting");
+      const start = performance.now();
+      const four = Array.from({ length: 4 }, () => t.connect());
+      const connected = await Promise.allSettled(four);
+      // A SYN is sent again after a second, which no loaded machine takes for four.
+      const late = performance.now() - start > 900;
+      await release();
+      const failed = connected.find((result) => result.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
+      if (late) throw new Failure("not all of the four were connected within 0.9 s");
+    },
+  },
+  {
+    name: "each address that it listens on is served",
+    did: "sent a line to 127.0.0.1 and one to ::1, if the host is localhost",
+    means: "a listening descriptor is never accepted from",
+    read: "CS:APP 11.4.3, getaddrinfo; ipv6(7)",
+    async run(t) {
+      if (t.named !== "localhost") throw new Skip(`${t.named} was named, and no other address`);
+      const served = [];
+      for (const [family, host] of [["IPv4", "127.0.0.1"], ["IPv6", "::1"]]) {
+        const client = await connected(t, host);
+        if (client === undefined) continue;
+        await client.ask(`${family}\n`);
+        client.close();
+        served.push(family);
+      }
+      return `it listens on ${served.join(" and ")}${served.length === 1 ? " only" : ""}`;
+    },
+  },
+];
+
+/** A letter a client. */
+function name(i: number): string {
+  return String.fromCharCode(65 + i);
+}
+
+/** A connection, if anybody listens there. */
+async function connected(t: Trial, host: string): Promise<Client | undefined> {
+  try {
+    return await t.connect(host);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,154 @@
+/** Cases of how a connection ends, and that the next client is served. */
+import { lines } from "./bytes.ts";
+import { type Case, Failure } from "./case.ts";
+import type { Trial } from "./trial.ts";
+
+/** How often a race is run. */
+const TIMES = 5;
+
+const SIGPIPE = "CS:APP 11.6, aside: prematurely closed connections; signal(7)";
+
+export const ENDS: Case<Trial>[] = [
+  {
+    name: "FIN at once is answered by FIN",
+    did: "connected, sent FIN, and read to the end",
+    means: "connfd isn't closed, or not by all who have it: after fork the parent has it too",
+    read: "CS:APP 11.4.9, echoserveri.c; CS:APP 12.1.1",
+    async run(t) {
+      const client = await t.connect();
+      await client.finish();
+      await client.end();
+    },
+  },
+  {
+    name: "lines, then FIN: all come back, then FIN",
+    did: "sent 1000 lines and FIN at once, and read to the end",
+    means: "FIN is taken for the end of both directions: what was sent before it isn't answered",
+    read: "shutdown(2); RFC 9293, 3.6",
+    async run(t) {
+      const client = await t.connect();
+      const all = lines(1, 1000);
+      await client.while(client.send(all).then(() => client.finish()), all);
+      await client.end();
+    },
+  },
+  {
+    name: "a last line without a newline comes back",
+    did: "sent text without a newline, and FIN",
+    means: "what was read before EOF is thrown away when it doesn't end in a newline",
+    read: "CS:APP 10.5.2, rio_readlineb: EOF, some data was read",
+    async run(t) {
+      const client = await t.connect();
+      await client.send("no newline");
+      await client.finish();
+      await client.expect("no newline");
+    },
+  },
+  {
+    name: "after RST in the middle of a line the next client is served",
+    did: "sent a line, half a line, and RST (SO_LINGER 0, by node:net)",
+    means: "an error of read ends the server: one connection's error is not the server's",
+    read: "CS:APP 10.5.2, rio_read: ECONNRESET; csapp.c, unix_error",
+    async run(t) {
+      await t.reset("a line\n", "half a li");
+      await served(t);
+    },
+  },
+  {
+    name: "after RST before accept the next client is served",
+    did: "reset a connection that waited to be accepted (SO_LINGER 0, by node:net)",
+    means: "an error of accept, getpeername or the first read ends the server",
+    read: "accept(2), error handling: ECONNABORTED",
+    async run(t) {
+      const release = await t.hold();
+      const times = release === undefined ? 4 * TIMES : 1;
+      for (let i = 0; i < times; i++) await t.reset();
+      await release?.();
+      await served(t);
+      if (release === undefined) return "by chance: nothing kept the server from accepting";
+    },
+  },
+  {
+    name: "after a close with unread bytes the next client is served",
+    did: "sent lines, and closed when their echo had come and nobody had read it: FIN, then RST",
+    means: "an error of read or write ends the server",
+    read: "RFC 2525, 2.17; CS:APP 10.5.2, rio_read",
+    async run(t) {
+      for (let i = 0; i < TIMES; i++) {
+        const client = await t.connect();
+        await client.send(lines(1, 100));
+        if (await client.next(t.timeout) === "nothing") throw new Failure("no line came back");
+        client.close();
+      }
+      await served(t);
+    },
+  },
+  {
+    name: "after a client that vanishes while it is written to the next is served",
+    did: "sent 2000 lines and closed at once, before and after the server had accepted",
+    means: "the second write to a connection that is gone raises SIGPIPE, which ends the server " +
+      "unless it is ignored",
+    read: SIGPIPE,
+    async run(t) {
+      for (let i = 0; i < TIMES; i++) {
+        const release = await t.hold();
+        const early = await t.connect();
+        await early.send(lines(1, 2000));
+        early.close();
+        await release?.();
+        await served(t);
+        const late = await t.connect();
+        await late.ask("accepted\n");
+        await late.send(lines(1, 2000));
+        late.close();
+      }
+      await served(t);
+    },
+  },
+  {
+    name: "after 200 that connect and close the next client is served",
+    did: "opened 200 connections and closed each at once",
+    means: "a connection without a byte ends the server, or isn't closed",
+    read: "CS:APP 11.4.9, echoserveri.c",
+    async run(t) {
+      for (let i = 1; i <= 200; i++) {
+        (await t.connect()).close();
+        // A queue is short: five, for some.
+        if (i % 5 === 0) await served(t);
+      }
+    },
+  },
+  {
+    name: "after one that said nothing the next client is served",
+    did: "opened a connection, said nothing for a while, and closed it",
+    means: "a client that says nothing ends the server, or is waited for when it has gone",
+    read: "CS:APP 11.4.9, echoserveri.c",
+    async run(t) {
+      const client = await t.connect();
+      if (await client.next(t.quiet) === "end") throw new Failure("the server closed it");
+      client.close();
+      await served(t);
+    },
+  },
+  {
+    name: "500 clients, one after the other, are served",
+    did: "opened 500 connections, one after the other, with a line of 4000 bytes each",
+    means: "something is left of each: a descriptor, a process, memory",
+    read: "CS:APP 12.1.1: close connfd in the parent; getrlimit(2)",
+    run: async (t) => void await t.crowd(),
+  },
+];
+
+/** Holds that new clients get their lines back: several, since a thread may be late to fail. */
+async function served(t: Trial): Promise<void> {
+  try {
+    for (const line of ["the next client\n", "the one behind\n", "and one more\n"]) {
+      const client = await t.connect();
+      await client.ask(line);
+      client.close();
+    }
+  } catch (error) {
+    if (error instanceof Failure) error.message = `the next client: ${error.message}`;
+    throw error;
+  }
+}

@@ -1,0 +1,187 @@
+/** Cases of one connection: what is sent comes back as it was. */
+import { sleep, within } from "../net/time.ts";
+import { MAXLINE } from "../rio.ts";
+import { type Case, Failure } from "./case.ts";
+import type { Trial } from "./trial.ts";
+import { bytes, lines, longLine, show } from "./bytes.ts";
+
+/** Bytes that a server takes which gives none back, at most, before it stands still. */
+const UNREAD = 32_000_000;
+
+const ECHO = "CS:APP 11.4.9, echo";
+const RIO = "CS:APP 10.5.2, rio_readlineb";
+
+export const LINES: Case<Trial>[] = [
+  {
+    name: "a line comes back",
+    did: "sent `hello, world\\n`, and no FIN",
+    means: "it isn't an echo server, or it answers only at EOF, or when its buffer is full",
+    read: ECHO,
+    async run(t) {
+      await (await t.connect()).ask("hello, world\n");
+    },
+  },
+  {
+    name: "the next client is served",
+    did: "sent a line on a first connection, closed it, and sent one on a second",
+    means: "accept isn't in a loop, or the server ends with its first client",
+    read: "CS:APP 11.4.9, echoserveri.c",
+    async run(t) {
+      for (const name of ["first", "second"]) {
+        const client = await t.connect();
+        await client.ask(`the ${name} client\n`);
+        client.close();
+      }
+    },
+  },
+  {
+    name: "line after line comes back",
+    did: "sent a hundred lines, each when the one before had come back",
+    means: "the loop ends after a line, or bytes too many follow each line",
+    read: ECHO,
+    async run(t) {
+      const client = await t.connect();
+      for (let n = 1; n <= 100; n++) await client.ask(`line ${n} of 100\n`);
+    },
+  },
+  {
+    name: "an empty line comes back",
+    did: "sent `\\n`, and a line when it had come back",
+    means: "a line without text is taken for the end, or skipped: only 0 bytes read mean EOF",
+    read: RIO,
+    async run(t) {
+      const client = await t.connect();
+      for (const line of ["\n", "not empty\n"]) await client.ask(line);
+    },
+  },
+  {
+    name: "a thousand lines in one write come back",
+    did: "sent 1000 lines at once",
+    means: "one read may bring many lines: those behind the first are lost",
+    read: "CS:APP 10.5.2, rio_read; tcp(7): a stream has no messages",
+    async run(t) {
+      await (await t.connect()).ask(lines(1, 1000));
+    },
+  },
+  {
+    name: "a line that comes a byte at a time comes back",
+    did: "sent a line in 40 writes",
+    means: "one read may bring a part of a line: a line ends where its newline is",
+    read: "CS:APP 10.5.1: short counts",
+    async run(t) {
+      const client = await t.connect();
+      const line = `${"a byte at a time ".repeat(3).slice(0, 39)}\n`;
+      for (const byte of line) {
+        await client.send(byte);
+        await sleep(1);
+      }
+      await client.expect(line);
+    },
+  },
+  {
+    name: "a line in two halves, a second apart, comes back",
+    did: "sent half a line, waited, and sent the rest",
+    means: "the server gives up a line that isn't there at once",
+    read: "CS:APP 10.5.1: short counts",
+    async run(t) {
+      const client = await t.connect();
+      await client.send("the first half, ");
+      await sleep(Math.min(1000, t.timeout / 5));
+      await client.send("the second half\n");
+      await client.expect("the first half, the second half\n");
+    },
+  },
+  {
+    name: "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back",
+    did: `sent lines of ${MAXLINE - 2} to ${MAXLINE + 1} bytes, one after the other`,
+    means: "the buffer is too short by the NUL, or what doesn't fit in it is lost or comes twice",
+    read: RIO,
+    async run(t) {
+      const client = await t.connect();
+      for (let n = MAXLINE - 2; n <= MAXLINE + 1; n++) await client.ask(longLine(n));
+    },
+  },
+  {
+    name: "a line of 100 KB comes back",
+    did: "sent a line of 100 000 bytes",
+    means: "the rest of a line that is longer than the buffer is lost, or comes twice",
+    read: RIO,
+    async run(t) {
+      await (await t.connect()).ask(longLine(100_000));
+    },
+  },
+  {
+    name: "every byte value comes back",
+    did: "sent a line of the bytes 0x01 to 0xff, without \\n and \\r",
+    means: "bytes are taken for characters: what isn't ASCII is changed, or a char is negative",
+    read: "CS:APP 10.5: binary data; RFC 862",
+    async run(t) {
+      const values = Array.from({ length: 255 }, (_, i) => i + 1)
+        .filter((value) => value !== 10 && value !== 13);
+      await (await t.connect()).ask(Uint8Array.from([...values, 10]));
+    },
+  },
+  {
+    name: "NUL comes back",
+    did: "sent a line with a NUL in it",
+    means: "the length of the line is that of strlen, not that of what was read",
+    read: "CS:APP 10.5.2: text and binary data; string(3)",
+    async run(t) {
+      await (await t.connect()).ask("before\0after\n");
+    },
+  },
+  {
+    name: "\\r\\n comes back as it was",
+    did: "sent lines that end in \\r\\n, and a \\r within one",
+    means: "the end of a line is changed: an echo changes nothing",
+    read: "RFC 862",
+    async run(t) {
+      const client = await t.connect();
+      for (const line of ["GET / HTTP/1.0\r\n", "\r\n", "a\rb\n"]) await client.ask(line);
+    },
+  },
+  {
+    name: "a client that reads late gets every byte",
+    did: "sent lines and read nothing until the server stood still, then read all",
+    means: "a short write isn't gone on with, or EAGAIN is taken for done; a server that never " +
+      "stands still keeps it all in memory",
+    read: "CS:APP 10.5.1, rio_writen; write(2)",
+    async run(t) {
+      const client = await t.connect();
+      const block = bytes(lines(10_000, 13_000));
+      const most = Math.floor(UNREAD / block.length);
+      let [blocks, still] = [0, false];
+      for (; !still && blocks < most; blocks++) {
+        const sending = client.send(block);
+        sending.catch(() => {}); // what comes back says more
+        still = await within(t.quiet, sending.then(() => true)) === undefined;
+      }
+      for (let n = 0; n < blocks; n++) await client.expect(block);
+      if (!still) throw new Failure(`it never stood still: it kept ${megabytes(UNREAD)} in memory`);
+      return `it stood still after ${megabytes(blocks * block.length)}`;
+    },
+  },
+  {
+    name: "nothing comes back but what was sent, in order",
+    did: "sent 20 000 lines in writes of many sizes, then FIN, and read to the end",
+    means: "a byte is lost, comes twice or was never sent: the wrong count is written",
+    read: "CS:APP 10.5.1, rio_writen",
+    async run(t) {
+      const client = await t.connect();
+      const all = bytes(lines(1, 20_000));
+      const sending = (async () => {
+        for (let i = 0, size = 1; i < all.length; i += size, size = size * 7 % 9973 + 1) {
+          await client.send(all.subarray(i, i + size));
+        }
+        await client.finish();
+      })();
+      await client.while(sending, all);
+      const more = await client.end();
+      if (more.length > 0) throw new Failure(`then came ${show(more)}, which nobody had sent`);
+    },
+  },
+];
+
+function megabytes(n: number): string {
+  return `${(n / 1e6).toFixed(1)} MB`;
+}

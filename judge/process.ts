@@ -1,0 +1,284 @@
+/** A server that judge has started: its process, what it prints, and what /proc says of it. */
+import { sleep, within } from "../net/time.ts";
+import { openClientfd } from "../client.ts";
+import { Failure } from "./case.ts";
+
+/** Bytes of what a program prints that are kept. */
+const KEPT = 1 << 20;
+/** Milliseconds from one look to the next. */
+const LOOK = 10;
+
+/** What a server holds. */
+export interface Held {
+  descriptors: number;
+  /** Bytes of memory of its own. */
+  memory: number;
+  /** Processes that have ended and weren't waited for. */
+  zombies: number;
+  processes: number;
+}
+
+/** A process, as /proc/PID/stat has it. */
+interface Stat {
+  pid: number;
+  parent: number;
+  state: string;
+  /** Clock ticks of CPU. */
+  ticks: number;
+}
+
+/** A command line with what stands for the host and the port put in. */
+export function command(template: string, values: Record<string, string | number>): string {
+  return template.replace(/\{(\w+)\}/g, (all, name) => `${values[name] ?? all}`);
+}
+
+/** A program under sh, which is in its place where the command line is a simple one. */
+export function spawn(commandLine: string): Program {
+  return new Program(/[;&|<>()`$\n]/.test(commandLine) ? commandLine : `exec ${commandLine}`);
+}
+
+/** A program that runs. */
+export class Program {
+  readonly process: Deno.ChildProcess;
+  /** What it has printed, the first MiB. */
+  stdout = "";
+  stderr = "";
+  /** Its status, once it has ended. */
+  status: Deno.CommandStatus | undefined;
+  readonly ended: Promise<Deno.CommandStatus>;
+  /** Resolves when it has ended and all that it has printed is here. */
+  readonly finished: Promise<Deno.CommandStatus>;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #read: Promise<unknown>;
+
+  constructor(commandLine: string) {
+    this.process = new Deno.Command("/bin/sh", {
+      args: ["-c", commandLine],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#stdin = this.process.stdin.getWriter();
+    this.#read = Promise.all([
+      this.#keep(this.process.stdout, (text) => this.stdout += text),
+      this.#keep(this.process.stderr, (text) => this.stderr += text),
+    ]);
+    this.ended = this.process.status.then((status) => this.status = status);
+    this.finished = this.#read.then(() => this.ended);
+  }
+
+  /** Writes to its standard input, if it still reads. */
+  async type(text: string): Promise<void> {
+    await this.#stdin.write(new TextEncoder().encode(text)).catch(() => {});
+  }
+
+  /** Ends its standard input. */
+  async closeInput(): Promise<void> {
+    await this.#stdin.close().catch(() => {});
+  }
+
+  /** Ends it and all that it has started, and waits until they have ended. */
+  async kill(): Promise<void> {
+    for (const { pid } of await tree(this.process.pid)) send(pid, "SIGKILL");
+    send(this.process.pid, "SIGKILL");
+    await this.ended;
+    await this.closeInput();
+    // A program that has escaped may hold its output open.
+    await within(1000, this.#read);
+  }
+
+  async #keep(stream: ReadableStream<Uint8Array>, add: (text: string) => void): Promise<void> {
+    const decoder = new TextDecoder("latin1");
+    let size = 0;
+    for await (const part of stream) {
+      if ((size += part.length) <= KEPT) add(decoder.decode(part));
+    }
+  }
+}
+
+/** A server that judge has started. */
+export class Started {
+  readonly #template: string;
+  readonly #timeout: number;
+  #program: Program | undefined;
+  #port = 0;
+
+  constructor(template: string, timeout: number) {
+    this.#template = template;
+    this.#timeout = timeout;
+  }
+
+  /** Its process; one that accepts, if it has several. */
+  get program(): Program {
+    return this.#program!;
+  }
+
+  /**
+   * Starts the server, anew if it runs, on a port that is free unless one is given.
+   *
+   * @returns The first connection to it.
+   */
+  async start(port: number = freePort()): Promise<Deno.TcpConn> {
+    await this.stop();
+    const program = spawn(command(this.#template, { port }));
+    this.#program = program;
+    this.#port = port;
+    const end = performance.now() + 2 * this.#timeout;
+    for (;;) {
+      for (const host of ["127.0.0.1", "::1"]) {
+        try {
+          return await openClientfd(host, port, { connectTimeout: this.#timeout });
+        } catch {
+          // Not yet.
+        }
+      }
+      if (program.status !== undefined) throw new Failure(this.#said(program, "ended"));
+      if (performance.now() > end) {
+        await this.stop();
+        throw new Failure(this.#said(program, `didn't listen on port ${port}`));
+      }
+      await sleep(LOOK);
+    }
+  }
+
+  #said(program: Program, what: string): string {
+    const said = program.stderr.trim().split("\n").at(-1);
+    const code = program.status === undefined ? "" : ` with exit code ${program.status.code}`;
+    return `the server ${what}${code}${said ? `: ${said}` : ""}`;
+  }
+
+  /** Kills it. */
+  async stop(): Promise<void> {
+    await this.#program?.kill();
+    this.#program = undefined;
+  }
+
+  /** Stops its processes, until the function returned is called. */
+  async pause(): Promise<() => Promise<void>> {
+    const processes = await tree(this.program.process.pid);
+    for (const { pid } of processes) send(pid, "SIGSTOP");
+    const stopped = ({ state }: Stat) => state === "T" || state === "Z";
+    while (!(await tree(this.program.process.pid)).every(stopped)) await sleep(1);
+    return () => Promise.resolve(processes.forEach(({ pid }) => send(pid, "SIGCONT")));
+  }
+
+  /** Sends SIGTERM to the process that listens. */
+  async terminate(): Promise<void> {
+    send(await this.listener(), "SIGTERM");
+  }
+
+  /** The process that listens on the port: the first, if several do. */
+  async listener(): Promise<number> {
+    const { pid } = this.program.process;
+    const inodes = await listening(this.#port);
+    for (const process of await tree(pid)) {
+      if (!(await links(process.pid)).some((link) => inodes.has(link))) continue;
+      return process.pid;
+    }
+    return pid;
+  }
+
+  /**
+   * What it holds, once it holds no more than `before`, or hasn't let go of it for as long as a wait
+   * may take.
+   */
+  async held(before?: Held): Promise<Held> {
+    const end = performance.now() + this.#timeout / 2;
+    for (;;) {
+      const held = await this.#held();
+      const settled = before !== undefined && held.descriptors <= before.descriptors &&
+        held.zombies <= before.zombies && held.processes <= before.processes;
+      if (settled || performance.now() > end) return held;
+      if (before === undefined && performance.now() > end - this.#timeout / 2 + 50) return held;
+      await sleep(LOOK);
+    }
+  }
+
+  async #held(): Promise<Held> {
+    const processes = await tree(this.program.process.pid);
+    const held = { descriptors: 0, memory: 0, zombies: 0, processes: processes.length };
+    for (const { pid, state } of processes) {
+      if (state === "Z") held.zombies++;
+      held.descriptors += (await links(pid)).length;
+      const status = await read(`/proc/${pid}/status`);
+      held.memory += Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+    }
+    return held;
+  }
+
+  /** Clock ticks of CPU that its processes have had, a hundredth of a second each. */
+  async ticks(): Promise<number> {
+    const processes = await tree(this.program.process.pid);
+    return processes.reduce((sum, { ticks }) => sum + ticks, 0);
+  }
+}
+
+/** A port that is free now. */
+export function freePort(): number {
+  using listenfd = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+  return listenfd.addr.port;
+}
+
+function send(pid: number, signal: Deno.Signal): void {
+  try {
+    Deno.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // it has ended
+  }
+}
+
+/** A process and all its descendants, itself first. */
+async function tree(root: number): Promise<Stat[]> {
+  const all: Stat[] = [];
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = parseStat(Number(name), await read(`/proc/${name}/stat`));
+    if (stat !== undefined) all.push(stat);
+  }
+  const found = all.filter(({ pid }) => pid === root);
+  for (const { pid } of found) found.push(...all.filter(({ parent }) => parent === pid));
+  return found;
+}
+
+/** The fields of /proc/PID/stat, the second of which may hold anything: see proc(5). */
+function parseStat(pid: number, text: string): Stat | undefined {
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  if (fields.length < 20) return undefined;
+  const [state, parent] = fields;
+  return { pid, parent: Number(parent), state, ticks: Number(fields[11]) + Number(fields[12]) };
+}
+
+/** What the descriptors of a process are. */
+async function links(pid: number): Promise<string[]> {
+  const all: string[] = [];
+  try {
+    for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
+      all.push(await Deno.readLink(`/proc/${pid}/fd/${name}`).catch(() => ""));
+    }
+  } catch {
+    // It has ended.
+  }
+  return all;
+}
+
+/** The sockets that listen on a port. */
+async function listening(port: number): Promise<Set<string>> {
+  const inodes = new Set<string>();
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  for (const table of ["tcp", "tcp6"]) {
+    for (const line of (await read(`/proc/net/${table}`)).split("\n")) {
+      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
+      if (local?.endsWith(`:${hex}`) && state === "0A") inodes.add(`socket:[${inode}]`);
+    }
+  }
+  return inodes;
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return ""; // it has ended
+  }
+}

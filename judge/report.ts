@@ -1,0 +1,93 @@
+/** How a trial is told: lines for people, TAP 14, or JSON. */
+import type { Result } from "./run.ts";
+import type { Case } from "./case.ts";
+
+/** What is told of a case: what it is, and what has become of it. */
+type Told = Pick<Case<unknown>, "name" | "did" | "means" | "read">;
+
+/** Something that tells. */
+export interface Report {
+  begin(target: string, total: number): string;
+  tell(result: Result, told: Told): string;
+  end(results: Result[]): string;
+}
+
+/** How many cases have had a verdict. */
+export function counts(results: Result[]): Record<Result["verdict"], number> {
+  const all = { passed: 0, failed: 0, skipped: 0, "not tried": 0 };
+  for (const { verdict } of results) all[verdict]++;
+  return all;
+}
+
+/** Lines for people, coloured on a terminal. */
+export function lines(coloured: boolean): Report {
+  const paint = (code: number, text: string) => coloured ? `\x1b[${code}m${text}\x1b[0m` : text;
+  const marks = {
+    passed: paint(32, "ok  "),
+    failed: paint(31, "FAIL"),
+    skipped: paint(33, "skip"),
+    "not tried": paint(31, "-   "),
+  };
+  return {
+    begin: (target) => `${target}\n\n`,
+    tell({ name, verdict, saw }, { did, means, read }) {
+      const mark = `${marks[verdict]}  ${name}`;
+      if (verdict !== "failed") return `${mark}${saw ? paint(2, ` (${saw})`) : ""}\n`;
+      return `${mark}\n` + [
+        ["judge", did],
+        ["saw", saw],
+        ["means", means],
+        ["read", read],
+      ].map(([what, text]) => `      ${paint(2, `${what}:`.padEnd(7))} ${text}\n`).join("");
+    },
+    end(results) {
+      const all = Object.entries(counts(results)).filter(([, n]) => n > 0);
+      const found = results.flatMap(({ verdict, saw }) => verdict === "passed" && saw || []);
+      const what = found.length > 0 ? `${[...new Set(found)].join("; ")}\n` : "";
+      return `\n${all.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}\n${what}`;
+    },
+  };
+}
+
+/** TAP 14: https://testanything.org/tap-version-14-specification.html */
+export function tap(): Report {
+  let n = 0;
+  return {
+    begin: (target, total) => `TAP version 14\n1..${total}\n# ${target}\n`,
+    tell({ name, verdict, saw, ms }, { did, means, read }) {
+      const ok = verdict === "passed" || verdict === "skipped" ? "ok" : "not ok";
+      const skip = verdict === "skipped" ? ` # SKIP ${escaped(saw ?? "")}` : "";
+      const finding = verdict === "passed" && saw ? `# ${saw}\n` : "";
+      const line = `${ok} ${++n} - ${escaped(name)}${skip}\n${finding}`;
+      if (ok === "ok") return line;
+      const fields = { saw, did, means, read, duration_ms: ms };
+      const yaml = Object.entries(fields).map(([key, value]) =>
+        `  ${key}: ${JSON.stringify(value)}\n`
+      );
+      return `${line}  ---\n${yaml.join("")}  ...\n`;
+    },
+    end: () => "",
+  };
+}
+
+/** In TAP, \ and # stand for themselves only behind a \. */
+function escaped(text: string): string {
+  return text.replace(/[\\#]/g, "\\$&");
+}
+
+/** One JSON object, at the end. */
+export function json(): Report {
+  let target: string;
+  const cases: (Result & Told)[] = [];
+  return {
+    begin(what) {
+      target = what;
+      return "";
+    },
+    tell(result, { did, means, read }) {
+      cases.push({ ...result, did, means, read });
+      return "";
+    },
+    end: (results) => `${JSON.stringify({ target, ...counts(results), cases }, null, 2)}\n`,
+  };
+}

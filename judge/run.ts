@@ -1,0 +1,63 @@
+/** Tries cases, one after the other. */
+import { within } from "../net/time.ts";
+import { type Case, Failure, seconds, Skip } from "./case.ts";
+
+/** How often as long as one wait a case may take. */
+const WAITS = 6;
+
+/** What has become of a case. */
+export interface Result {
+  name: string;
+  verdict: "passed" | "failed" | "skipped" | "not tried";
+  /** What was seen where it failed, why it was skipped or not tried, or a finding. */
+  saw?: string;
+  ms: number;
+}
+
+/** What the runner needs of what is on trial. */
+export interface Stand extends Disposable {
+  timeout: number;
+  /** Begins a case. */
+  begin(): void;
+  /** Ends it: closes what it has left open. */
+  end(): Promise<void>;
+  /** Makes what is on trial ready again after a failure; false if it can't be. */
+  recover(): Promise<boolean>;
+}
+
+/** Tries the cases, and tells what has become of each as soon as it is known. */
+export async function* tryAll<T extends Stand>(t: T, cases: Case<T>[]): AsyncGenerator<Result> {
+  let gone: string | undefined;
+  for (const { name, run } of cases) {
+    if (gone !== undefined) {
+      yield { name, verdict: "not tried", saw: gone, ms: 0 };
+      continue;
+    }
+    const start = performance.now();
+    t.begin();
+    const result = await tryOne(t, run);
+    await t.end();
+    yield { name, ...result, ms: Math.round(performance.now() - start) };
+    if (result.verdict === "failed" && !(await t.recover())) {
+      gone = `nobody has been answered since "${name}"`;
+    }
+  }
+}
+
+async function tryOne<T extends Stand>(
+  t: T,
+  run: Case<T>["run"],
+): Promise<Pick<Result, "verdict" | "saw">> {
+  const running = run(t).then((saw) => ({ saw }));
+  try {
+    const done = await within(WAITS * t.timeout, running);
+    if (done !== undefined) return { verdict: "passed", saw: done.saw || undefined };
+    await t.end();
+    await running.catch(() => {}); // all that it waits for is bounded
+    return { verdict: "failed", saw: `not over after ${seconds(WAITS * t.timeout)}` };
+  } catch (error) {
+    if (error instanceof Failure) return { verdict: "failed", saw: error.message };
+    if (error instanceof Skip) return { verdict: "skipped", saw: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,419 @@
+/** What a case works with: connections to the server on trial, bytes out and back, all bounded. */
+import type { Socket } from "node:net";
+import { openClientfd } from "../client.ts";
+import { isReset, reason } from "../net/errors.ts";
+import { sleep, within } from "../net/time.ts";
+import { Rio, rioWriten } from "../rio.ts";
+import { bytes, difference, longLine } from "./bytes.ts";
+import { Failure, seconds } from "./case.ts";
+import type { Held, Started } from "./process.ts";
+
+/** Connections that one case may open, and bytes that it may send: judge is no weapon. */
+export const MAX_CONNECTIONS = 600;
+export const MAX_BYTES = 40_000_000;
+/** Clients at once that are many: whether a server takes more isn't tried. */
+export const MANY = 20;
+/** Connections that are open at once, at most. */
+export const MAX_OPEN = MANY + 10;
+/** Clients that come one after the other. */
+const CROWD = 500;
+
+const BLOCK = 65_536;
+
+/** Where the server on trial is. */
+export interface Target {
+  host: string;
+  port: number;
+}
+
+/** One case's view of the server on trial. */
+export class Trial {
+  /** The server's process, if judge has started it. */
+  readonly started: Started | undefined;
+  /** Milliseconds that one wait may take. */
+  readonly timeout: number;
+  /** The name under which the server was given. */
+  readonly named: string;
+  readonly target: Target;
+  #spare: Deno.TcpConn | undefined;
+  #open = new Set<Client>();
+  #connections = 0;
+  #sent = 0;
+  #served = false;
+  #over = false;
+  readonly #known = new Map<string, unknown>();
+
+  /** `spare` is a connection that is there already: the first one that `connect` returns. */
+  constructor(target: Target, timeout: number, started?: Started, spare?: Deno.TcpConn) {
+    this.named = target.host;
+    this.started = started;
+    this.timeout = timeout;
+    this.#spare = spare;
+    // Another address of the same name could be another server.
+    this.target = { ...target, host: spare?.remoteAddr.hostname ?? target.host };
+  }
+
+  /** Milliseconds after which nothing more is expected of a server that says nothing. */
+  get quiet(): number {
+    return this.timeout / 10;
+  }
+
+  /** Begins a case. */
+  begin(): void {
+    this.#over = false;
+    this.#connections = 0;
+    this.#sent = 0;
+  }
+
+  /** Closes what a case has left open, in good order where the server does its part. */
+  async end(): Promise<void> {
+    this.#over = true;
+    await Promise.all(Array.from(this.#open, (client) => client.leave()));
+  }
+
+  /** Takes the server that judge has started anew, and the first connection to it. */
+  renew(spare: Deno.TcpConn): void {
+    this.#spare?.close();
+    this.#spare = spare;
+    this.target.host = spare.remoteAddr.hostname;
+    this.target.port = spare.remoteAddr.port;
+  }
+
+  /** Makes the server ready again after a failure; false if it answers nobody. */
+  async recover(): Promise<boolean> {
+    if (this.started === undefined) return await this.#answers();
+    try {
+      this.renew(await this.started.start());
+    } catch (error) {
+      if (error instanceof Failure) return false;
+      throw error;
+    }
+    return this.#served || await this.#answers();
+  }
+
+  /** Takes note that what was sent has come back. */
+  serves(): void {
+    this.#served = true;
+  }
+
+  /** Closes the connection that nobody has used. */
+  [Symbol.dispose](): void {
+    for (const client of this.#open) client[Symbol.dispose]();
+    this.#spare?.close();
+    this.#spare = undefined;
+  }
+
+  /** What one case finds out and others need. */
+  async once<T>(what: string, find: () => Promise<T>): Promise<T> {
+    if (!this.#known.has(what)) this.#known.set(what, await find());
+    return this.#known.get(what) as T;
+  }
+
+  /** Opens a connection, to the server on trial unless another address is given. */
+  async connect(host: string = this.target.host): Promise<Client> {
+    this.#count(1, 0);
+    const spare = host === this.target.host ? this.#spare : undefined;
+    if (spare !== undefined) this.#spare = undefined;
+    try {
+      const fd = spare ??
+        await openClientfd(host, this.target.port, { connectTimeout: this.timeout });
+      const client = new Client(this, fd);
+      this.#open.add(client);
+      return client;
+    } catch (error) {
+      throw new Failure(reason(error));
+    }
+  }
+
+  /**
+   * Opens a connection that can be reset: node:net sets SO_LINGER to 0, which Deno.connect can't.
+   * It sends a line and waits for it to come back, if one is given, then sends `last`, and resets.
+   */
+  async reset(line: string = "", last: string = ""): Promise<void> {
+    this.#count(1, line.length + last.length);
+    await this.#dropSpare();
+    const { connect } = await import("node:net");
+    const socket: Socket = connect(this.target.port, this.target.host);
+    const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
+    let back = "";
+    try {
+      await this.wait(
+        "a line that is to come back before a reset",
+        new Promise<void>((resolve, reject) => {
+          socket.on("error", (error) => reject(new Failure(reason(error))));
+          socket.on("close", () => reject(new Failure("the server closed the connection")));
+          socket.on("data", (data) => (back += data).length >= line.length && resolve());
+          socket.on("connect", () => line === "" ? resolve() : socket.write(line));
+        }),
+      );
+      if (last !== "") {
+        await this.wait(
+          "a write",
+          new Promise<void>((resolve) => socket.write(last, () => resolve())),
+        );
+      }
+    } finally {
+      socket.resetAndDestroy();
+      await closed;
+    }
+  }
+
+  /** Waits for a promise, for as long as one wait may take. */
+  async wait<T>(what: string, promise: Promise<T>): Promise<T> {
+    const done = await within(this.timeout, promise.then((value) => ({ value })));
+    if (done === undefined) throw new Failure(`${what}: nothing within ${seconds(this.timeout)}`);
+    return done.value;
+  }
+
+  /** Waits until something holds, looking again and again; false if it doesn't in time. */
+  async until(holds: () => boolean | Promise<boolean>, ms = this.timeout): Promise<boolean> {
+    const end = performance.now() + ms;
+    while (!(await holds())) {
+      if (performance.now() > end) return false;
+      await sleep(10);
+    }
+    return true;
+  }
+
+  /** Takes note of a client that is closed. */
+  closed(client: Client): void {
+    this.#open.delete(client);
+  }
+
+  /** Takes note of what is sent. */
+  sends(n: number): void {
+    this.#count(0, n);
+  }
+
+  #count(connections: number, sent: number): void {
+    if (this.#over) throw new Failure("the case is over");
+    this.#connections += connections;
+    this.#sent += sent;
+    if (
+      this.#connections > MAX_CONNECTIONS || this.#sent > MAX_BYTES ||
+      this.#open.size + connections > MAX_OPEN
+    ) throw new Error("a case goes beyond its bounds");
+  }
+
+  /** How many clients the server serves at a time, {@linkcode MANY} at most. */
+  async concurrency(): Promise<number> {
+    return await this.once("concurrency", async () => {
+      const clients: Client[] = [];
+      for (let n = 0; n < MANY; n++) {
+        const client = await this.connect();
+        clients.push(client);
+        await client.send(`client ${n}\n`);
+        if (n === 0) await client.expect("client 0\n");
+        else if (await client.next(this.quiet) === "nothing") break;
+      }
+      const waits = clients.length < MANY ? clients.pop() : undefined;
+      for (const [n, client] of clients.entries()) {
+        if (n > 0) await client.expect(`client ${n}\n`);
+        client.close();
+      }
+      // It leaves in good order, if it can.
+      await waits?.leave();
+      return clients.length;
+    });
+  }
+
+  /**
+   * Keeps the server from accepting, until the function returned is called: by SIGSTOP, or by as
+   * many clients as it serves. Undefined if neither can be done.
+   */
+  async hold(): Promise<(() => Promise<void>) | undefined> {
+    await this.#dropSpare();
+    if (this.started !== undefined) return await this.started.pause();
+    if (await this.concurrency() === MANY) return undefined;
+    const clients = await this.many();
+    return () => Promise.resolve(clients.forEach((client) => client.close()));
+  }
+
+  /** Whatever comes next is not to be served before it. */
+  async #dropSpare(): Promise<void> {
+    if (this.#spare !== undefined) await (await this.connect()).leave();
+  }
+
+  /** Opens as many connections as the server serves at a time, or `most`. */
+  async many(most = MANY): Promise<Client[]> {
+    const clients: Client[] = [];
+    for (let n = Math.min(most, await this.concurrency()); n > 0; n--) {
+      const client = await this.connect();
+      await client.ask("a client who stays\n");
+      clients.push(client);
+    }
+    return clients;
+  }
+
+  /** Sends five hundred clients, one after the other, and returns what the server held before and after. */
+  async crowd(): Promise<{ before?: Held; after?: Held }> {
+    return await this.once(`crowd of ${this.target.port}`, async () => {
+      const line = longLine(4000);
+      let before: Held | undefined;
+      for (let n = 0; n < CROWD; n++) {
+        if (n === CROWD / 10) before = await this.started?.held();
+        const client = await this.connect();
+        try {
+          await client.ask(line);
+        } catch (error) {
+          if (error instanceof Failure) error.message = `client ${n + 1}: ${error.message}`;
+          throw error;
+        }
+        client.close();
+      }
+      return { before, after: await this.started?.held(before) };
+    });
+  }
+
+  /** Whether the server still answers anybody: any byte will do, or the end of the connection. */
+  async #answers(): Promise<boolean> {
+    this.begin();
+    try {
+      const client = await this.connect();
+      await client.send("anybody there?\n");
+      await client.finish();
+      return await client.next(this.timeout) !== "nothing";
+    } catch (error) {
+      if (error instanceof Failure) return false;
+      throw error;
+    } finally {
+      await this.end();
+    }
+  }
+}
+
+/** A connection to the server on trial. */
+export class Client implements Disposable {
+  readonly fd: Deno.TcpConn;
+  readonly #trial: Trial;
+  readonly #rio: Rio;
+
+  constructor(trial: Trial, fd: Deno.TcpConn) {
+    this.#trial = trial;
+    this.fd = fd;
+    this.#rio = new Rio(fd, { bufsize: BLOCK });
+  }
+
+  /** Sends bytes, a text's a byte a character. */
+  async send(data: string | Uint8Array): Promise<void> {
+    const all = bytes(data);
+    this.#trial.sends(all.length);
+    for (let i = 0; i < all.length; i += BLOCK) {
+      await this.#io("send", rioWriten(this.fd, all.subarray(i, i + BLOCK)));
+    }
+  }
+
+  /** Sends FIN. */
+  async finish(): Promise<void> {
+    await this.#io("send FIN", this.fd.closeWrite());
+  }
+
+  /** Holds that these bytes come next. */
+  async expect(data: string | Uint8Array): Promise<void> {
+    const all = bytes(data);
+    const buf = new Uint8Array(BLOCK);
+    for (let done = 0; done < all.length;) {
+      const rest = all.subarray(done, done + BLOCK);
+      const progress = `${done} of ${all.length} bytes came back`;
+      const n = await this.#read(buf.subarray(0, rest.length), progress);
+      if (n === null) throw new Failure(`the server closed the connection: ${progress}`);
+      const differs = difference(rest, buf.subarray(0, n));
+      if (differs !== undefined) {
+        throw new Failure(`${done > 0 ? `after ${done} bytes, ` : ""}${differs}`);
+      }
+      done += n;
+      this.#trial.serves();
+    }
+  }
+
+  /** Sends bytes, and holds that they come back. */
+  async ask(data: string | Uint8Array): Promise<void> {
+    await this.while(this.send(data), data);
+  }
+
+  /** Holds that bytes come back while they are being sent. */
+  async while(sending: Promise<void>, data: string | Uint8Array): Promise<void> {
+    const back = this.expect(data);
+    // Of two failures the one of what comes back says more.
+    await Promise.allSettled([sending, back]);
+    await back;
+    await sending;
+  }
+
+  /** Reads to the end of the connection, and returns how many bytes came. */
+  async end(): Promise<Uint8Array> {
+    const buf = new Uint8Array(BLOCK);
+    let first = new Uint8Array(0);
+    for (let total = 0, n; (n = await this.#read(buf, "its end")) !== null;) {
+      if (total === 0) first = buf.slice(0, n);
+      if ((total += n) > MAX_BYTES) throw new Failure("bytes without end");
+    }
+    return first;
+  }
+
+  /** What comes next within so many milliseconds. It stays to be read. */
+  async next(ms: number): Promise<"bytes" | "end" | "nothing"> {
+    const signal = AbortSignal.timeout(ms);
+    try {
+      return await this.#rio.fill(1, { signal }) ? "bytes" : "end";
+    } catch (error) {
+      if (signal.aborted) return "nothing";
+      throw this.#failure(error);
+    }
+  }
+
+  /**
+   * Sends FIN, reads for a while what the server still has to say, and closes: a server that falls
+   * over a reset falls where it is tried, and not here.
+   */
+  async leave(): Promise<void> {
+    try {
+      await within(this.#trial.quiet, this.finish().then(() => this.end()));
+    } catch {
+      // The case is over, whatever becomes of the connection.
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Closes the connection: with bytes in it that nobody has read, that is a reset. */
+  close(): void {
+    this.#trial.closed(this);
+    this[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.fd[Symbol.dispose]();
+  }
+
+  async #read(p: Uint8Array, progress: string): Promise<number | null> {
+    const { timeout } = this.#trial;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), timeout);
+    try {
+      return await this.#rio.read(p, { signal: late.signal });
+    } catch (error) {
+      if (late.signal.aborted) {
+        throw new Failure(`nothing came for ${seconds(timeout)}: ${progress}`);
+      }
+      throw this.#failure(error, progress);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #io<T>(what: string, io: Promise<T>): Promise<T> {
+    try {
+      return await this.#trial.wait(what, io);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown, progress?: string): unknown {
+    const closed = error instanceof Deno.errors.BadResource ||
+      error instanceof Deno.errors.Interrupted; // the case is over
+    if (!isReset(error) && !closed) return error;
+    return new Failure([reason(error), progress].filter(Boolean).join(": "));
+  }
+}
