@@ -31,6 +31,7 @@ writes the line back.`,
     ["names", "print the names of hosts and services, not their numbers"],
     ["quiet", "print nothing on standard output"],
     ["stats", "print the counters as JSON at the end; SIGUSR1 prints them now"],
+    ["trace", "tell each call of the sockets interface on standard error"],
   ],
   notes: "Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.",
 };
@@ -56,6 +57,7 @@ export interface ServerFlags {
   /** Threads, if it shall have any. */
   workers: number | undefined;
   stats: boolean;
+  trace: boolean;
   options: ServerOptions;
 }
 
@@ -82,6 +84,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     key,
     workers: integer("workers", 1024),
     stats: set.has("stats"),
+    trace: set.has("trace"),
     options: {
       concurrency: integer("concurrency", 1_000_000) ?? 1,
       backlog: integer("backlog", 65535) ?? 1024,
@@ -102,6 +105,9 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     if (unix !== undefined && values[name] !== undefined) {
       throw new UsageError(`--${name} doesn't go with --unix=${unix}`);
     }
+  }
+  if (flags.trace && flags.workers !== undefined) {
+    throw new UsageError(`--trace doesn't go with --workers=${flags.workers}`);
   }
   return flags;
 }
