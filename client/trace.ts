@@ -35,7 +35,7 @@ export async function traceClientfd<T extends Deno.Conn<Deno.Addr>>(
   const { localAddr, remoteAddr } = clientfd;
   tell({ call: `socket(${family(remoteAddr)}, SOCK_STREAM)`, result: "= clientfd" });
   tell({
-    call: `connect(clientfd, ${place(remoteAddr)})`,
+    call: `connect(clientfd, ${"path" in to ? to.path : place(remoteAddr)})`,
     result: "= 0",
     detail: "host" in to ? socketPair(localAddr, remoteAddr) : "",
   });

@@ -27,6 +27,8 @@ interface Opened {
 
 /** Milliseconds between two looks at the kernel's queue. */
 const LOOK = 100;
+/** The backlog that Deno gives a Unix socket. */
+const UNIX_BACKLOG = 1024;
 
 /**
  * Tells how a listening descriptor was opened, on a port unless on a Unix socket, and what is
@@ -94,7 +96,7 @@ function tellOpened(addr: Deno.Addr, opened: Opened | undefined, tell: Tell): vo
     result: "= 0",
     note: opened === undefined ? "under another name, and renamed" : "",
   });
-  tell({ call: `listen(listenfd, ${opened?.backlog ?? ""})`, result: "= 0" });
+  tell({ call: `listen(listenfd, ${opened?.backlog ?? UNIX_BACKLOG})`, result: "= 0" });
 }
 
 /** Tells how many clients wait in the kernel's queue, while no `accept` takes them. */
