@@ -38,6 +38,7 @@ export async function traceClientfd<T extends Deno.Conn<Deno.Addr>>(
     call: `connect(clientfd, ${"path" in to ? to.path : place(remoteAddr)})`,
     result: "= 0",
     detail: "host" in to ? socketPair(localAddr, remoteAddr) : "",
+    note: "handshake" in clientfd ? "and the TLS handshake" : "",
   });
   traceConn(clientfd, "clientfd", tell);
   return clientfd;

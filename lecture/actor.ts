@@ -32,7 +32,7 @@ export class Actor {
   readonly #events: Traced[] = [];
   /** What was told last of the server's queue. */
   #queue: Traced | undefined;
-  readonly #port = Promise.withResolvers<string>();
+  #port: string | undefined;
   #change = Promise.withResolvers<void>();
   #lastLine = "";
   #ended = false;
@@ -62,8 +62,8 @@ export class Actor {
   }
 
   /** The port that a server listens on, once it does. */
-  get port(): Promise<string> {
-    return this.#port.promise;
+  async port(): Promise<string> {
+    return await this.#find(() => this.#port, "port");
   }
 
   /** The next event, which must be of that name if there is one. */
@@ -100,15 +100,15 @@ export class Actor {
     await this.#process.status;
   }
 
-  async #find(take: () => Traced | undefined, name: string): Promise<Traced> {
+  async #find<T>(take: () => T | undefined, name: string): Promise<T> {
     const cancel = inTime(PATIENCE, () => {
       this.#ended = true;
       this.#change.resolve();
     });
     try {
       for (;;) {
-        const event = take();
-        if (event !== undefined) return event;
+        const found = take();
+        if (found !== undefined) return found;
         if (this.#ended) throw new Error(`${this.#name}: no ${name}: ${this.#lastLine}`);
         await this.#change.promise;
       }
@@ -130,8 +130,7 @@ export class Actor {
 
   #take(line: string): void {
     this.#lastLine = line;
-    const [, port] = /^listening on .*:(\d+) \(/.exec(line) ?? [];
-    if (port !== undefined) this.#port.resolve(port);
+    this.#port ??= /^listening on .*:(\d+) \(/.exec(line)?.[1];
     const event = parseTrace(line);
     if (event?.name === "queue") this.#queue = event;
     else if (event !== undefined) this.#events.push(event);

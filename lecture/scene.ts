@@ -106,7 +106,7 @@ export class Scene implements AsyncDisposable {
 
   /** A client starts. */
   async #enter(lane: Lane, server: Actor): Promise<Actor> {
-    const port = await server.port;
+    const port = await server.port();
     await this.#stage.pause("action");
     const client = this.#start(lane, "client.ts", "localhost", port);
     await this.#shows(client, "getaddrinfo");

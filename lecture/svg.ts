@@ -96,11 +96,11 @@ function draw({ title, moral, rows }: Act): string {
   if (waiting.length > 0) {
     const from = y(waiting[0]) + ROW / 2;
     const to = y(taken.at(-1)!) + ROW / 2;
-    parts.push(box("queue", right, from, QUEUE, to));
+    const middle = (y(waiting.at(-1)!) + ROW + to) / 2; // below the arrows
+    const name = text(0, 0, "kernel's queue", "middle");
     parts.push(
-      `<g transform="translate(${right + QUEUE + 14} ${(from + to) / 2}) rotate(90)">${
-        text(0, 0, "in the kernel's queue", "middle")
-      }</g>`,
+      box("queue", right, from, QUEUE, to),
+      `<g transform="translate(${right + QUEUE + 14} ${middle}) rotate(90)">${name}</g>`,
     );
   }
 

@@ -42,6 +42,8 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
   const dispose = conn[Symbol.dispose].bind(conn);
   const lines = new Lines(`rio_readlineb(${fd})`, tell);
   let closed = false;
+  /** Bytes of a `rio_writen` whose last write took only some. */
+  let written = 0;
   /** Tells of a call that fails, unless it is the end of one that waited at our own close. */
   const attempt = async <T>(call: string, result: Promise<T>): Promise<T> => {
     try {
@@ -67,10 +69,15 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
       return n;
     },
     async write(p: Uint8Array) {
-      const call = `rio_writen(${fd}, ${p.length})`;
+      const call = `write(${fd}, ${p.length})`;
       const n = await attempt(call, write(p));
-      const detail = n < p.length ? "a short count: the rest is next" : "";
-      tell({ call, result: `= ${n}`, detail });
+      written += n;
+      if (n < p.length) {
+        tell({ call, result: `= ${n}`, detail: "a short count" });
+      } else {
+        tell({ call: `rio_writen(${fd}, ${written})`, result: `= ${written}` });
+        written = 0;
+      }
       return n;
     },
     async closeWrite() {
@@ -108,7 +115,7 @@ export function family(addr: Deno.Addr): string {
 
 /** Whether a host is an address already, which Deno doesn't look up. */
 export function isNumeric(host: string): boolean {
-  return /^[\d.]+$|:/.test(host);
+  return /^(\d{1,3}\.){3}\d{1,3}$|:/.test(host);
 }
 
 /** The lines that `rio_readlineb` makes of what is read. */
@@ -139,10 +146,10 @@ class Lines {
       pos += n;
       const whole = bytes[pos - 1] === NEWLINE;
       if (!whole && this.#length < MAXLINE - 1) break;
-      if (++lines > LINES) more += this.#length;
-      else {this.#line(
-          lines > 1 ? "of the same read" : whole ? "" : "MAXLINE - 1: the line goes on",
-        );}
+      lines++;
+      if (lines > LINES) more += this.#length;
+      else if (!whole) this.#line("MAXLINE - 1 bytes: the line goes on");
+      else this.#line(lines > 1 ? "of the same read" : "");
       this.#length = 0;
     }
     const n = lines - LINES;

@@ -53,7 +53,12 @@ export function traceListenfd(
       try {
         const conn = await accept();
         const fd = `connfd ${++connections}`;
-        tell({ call, result: `= ${fd}`, detail: socketPair(conn.remoteAddr, conn.localAddr) });
+        tell({
+          call,
+          result: `= ${fd}`,
+          detail: socketPair(conn.remoteAddr, conn.localAddr),
+          note: "handshake" in conn ? "and the TLS handshake" : "",
+        });
         traceConn(conn, fd, tell);
         queue.accepted();
         return conn;
