@@ -15,9 +15,11 @@ import {
 import { exit, PORT, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
+import { traceTo } from "./cli/trace.ts";
 import { bothWays } from "./client/both_ways.ts";
 import { type Clientfd, Exchange, type ExchangeOptions } from "./client/exchange.ts";
 import { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
+import { traceClientfd } from "./client/trace.ts";
 import { checkPort } from "./net/address.ts";
 import { attempt, type ConnectOptions } from "./net/attempt.ts";
 import { label } from "./net/errors.ts";
@@ -240,6 +242,7 @@ const COMMAND_LINE: CommandLine = {
     ["any-answer", "the server is no echo server: what comes back is not compared"],
     ["connect-timeout=SEC", "time to connect (default 30)"],
     ["timeout=SEC", "time to wait for an answer (default: for ever)"],
+    ["trace", "tell each call of the sockets interface on standard error;\nimplies --lockstep"],
   ],
   notes: "Exit codes: 0 done, 1 the network or the server failed, 2 usage.",
 };
@@ -248,8 +251,9 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const [host, port] = target(flags.positionals);
   const { unix, cafile, timeout, "connect-timeout": connectTime = "30" } = flags.values;
   const connectTimeout = toMilliseconds("--connect-timeout", connectTime);
+  const trace = flags.set.has("trace");
   const options = {
-    lockstep: flags.set.has("lockstep") || Deno.stdin.isTerminal(),
+    lockstep: flags.set.has("lockstep") || trace || Deno.stdin.isTerminal(),
     anyAnswer: flags.set.has("any-answer"),
     timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
   };
@@ -270,6 +274,15 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   } finally {
     await stdout.flush().catch(() => {}); // also before an error is told, however slow its reader
   }
+  const open = async (): Promise<Deno.Conn<Deno.Addr>> =>
+    unix !== undefined
+      ? await openUnixClientfd(unix)
+      : tls
+      ? await openTlsClientfd(host, port, { connectTimeout, caCerts: await certificates(cafile) })
+      : await openClientfd(host, port, { connectTimeout });
+  const to = unix === undefined ? { host, port } : { path: unix };
+  using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
+  await echoClient(clientfd, Deno.stdin, stdout, options);
   return 0;
 }
 

@@ -14,6 +14,7 @@ import { count, type Flags } from "./cli/flags.ts";
 import { exit, LAST_WORDS, run } from "./cli/program.ts";
 import { onSignal } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
+import { traceTo } from "./cli/trace.ts";
 import { address, checkPort } from "./net/address.ts";
 import { label } from "./net/errors.ts";
 import { checkTime, inTime, sleep } from "./net/time.ts";
@@ -28,6 +29,7 @@ import { whenEmpty } from "./server/queue.ts";
 import { type Printer, Report } from "./server/report.ts";
 import { EchoStats, json, type Stats, total } from "./server/stats.ts";
 import { TlsListenfd, type TlsOptions } from "./server/tls.ts";
+import { traceListenfd } from "./server/trace.ts";
 import { openUnixListenfd } from "./server/unix.ts";
 import { Workers } from "./server/workers.ts";
 
@@ -388,6 +390,7 @@ interface Running {
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const { port, host, unix, cert, key, workers, stats, admin, options } = serverFlags(flags);
+  const { port, host, unix, cert, key, workers, stats, trace, options } = serverFlags(flags);
   const { concurrency, backlog, grace } = options;
   const tls = cert !== undefined && key !== undefined
     ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
@@ -396,7 +399,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const out = new Output(stdout, log);
   const running = workers !== undefined
     ? await startThreads(workers, port, { host, backlog }, tls, options, out)
-    : await startHere(unix ?? port, { host, backlog }, tls, options, out);
+    : await startHere(unix ?? port, { host, backlog }, tls, options, out, trace);
 
   let end = 0;
   const subject = {
@@ -444,6 +447,7 @@ async function startHere(
   tls: { cert: string; key: string } | undefined,
   options: ServerOptions,
   stdout: Printer,
+  trace: boolean,
 ): Promise<Running> {
   const server = new EchoServer(options, stdout, log);
   const running = {
@@ -452,11 +456,13 @@ async function startHere(
   };
   if (typeof where === "string") {
     const listenfd = await openUnixListenfd(where);
+    if (trace) traceListenfd(listenfd, undefined, traceTo("server"));
     return { ...running, where, ended: server.run(listenfd) };
   }
   const listenfd = tls === undefined
     ? openListenfd(where, listenOptions)
     : openTlsListenfd(where, { ...listenOptions, ...tls, onError: server.onHandshakeError });
+  if (trace) traceListenfd(listenfd, { port: where, ...listenOptions }, traceTo("server"));
   const { hostname, port } = listenfd.addr;
   return { ...running, where: address(hostname, port), ended: server.run(listenfd) };
 }

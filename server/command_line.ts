@@ -43,6 +43,7 @@ writes the line back.`,
     ["names", "print the names of hosts and services, not their numbers"],
     ["quiet", "print nothing on standard output"],
     ["stats", "print the counters as JSON at the end; SIGUSR1 prints them now"],
+    ["trace", "tell each call of the sockets interface on standard error"],
   ],
   notes: "Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.",
 };
@@ -70,6 +71,7 @@ export interface ServerFlags {
   stats: boolean;
   /** The admin port, if there is to be one. */
   admin: AdminAddr | undefined;
+  trace: boolean;
   options: ServerOptions;
 }
 
@@ -108,6 +110,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     workers: integer("workers", 1024),
     stats: set.has("stats"),
     admin: values.admin === undefined ? undefined : adminAddr(values.admin),
+    trace: set.has("trace"),
     options: {
       concurrency: integer("concurrency", 1_000_000) ?? 1,
       backlog: integer("backlog", 65535) ?? 1024,
@@ -136,6 +139,9 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     if (unix !== undefined && values[name] !== undefined) {
       throw new UsageError(`--${name} doesn't go with --unix=${unix}`);
     }
+  }
+  if (flags.trace && flags.workers !== undefined) {
+    throw new UsageError(`--trace doesn't go with --workers=${flags.workers}`);
   }
   return flags;
 }

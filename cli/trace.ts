@@ -1,0 +1,40 @@
+/** A trace on standard error: an aligned line an event. */
+import type { Tell } from "../net/trace.ts";
+import { log } from "./diagnostics.ts";
+
+/** Characters of the columns. */
+const SIDE = 6;
+const CALL = 34;
+const RESULT = 10;
+
+/**
+ * Prints events: seconds since the start of the program, the side, the call, its result, what
+ * else there is to see, and what Deno does otherwise. On a terminal it is coloured.
+ */
+export function traceTo(side: "server" | "client"): Tell {
+  const paint = Deno.stderr.isTerminal() && !Deno.noColor
+    ? (colour: number, text: string) => text && `\x1b[${colour}m${text}\x1b[0m`
+    : (_colour: number, text: string) => text;
+  return ({ call, result, detail = "", note = "" }) => {
+    const time = (performance.now() / 1000).toFixed(3).padStart(8);
+    const colour = result.startsWith("= -1") ? RED : result.startsWith("=") ? GREEN : YELLOW;
+    const rest = [detail, note && paint(DIM, `(${note})`)].filter((text) => text !== "").join("  ");
+    const padded = rest === "" ? result : result.padEnd(RESULT);
+    log(
+      [
+        time,
+        paint(side === "server" ? BLUE : MAGENTA, side.padEnd(SIDE)),
+        call.padEnd(CALL),
+        paint(colour, padded),
+        rest,
+      ].join("  ").trimEnd(),
+    );
+  };
+}
+
+const DIM = 2;
+const RED = 31;
+const GREEN = 32;
+const YELLOW = 33;
+const BLUE = 34;
+const MAGENTA = 35;

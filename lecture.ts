@@ -1,0 +1,60 @@
+/**
+ * The lecture's scene, played by a real server and two real clients: three columns, with time
+ * going down. It plays twice, with the iterative server and with a concurrent one.
+ *
+ * @module
+ */
+import type { CommandLine, Flags } from "./cli/flags.ts";
+import { exit, run } from "./cli/program.ts";
+import { onSignal, signalCode } from "./cli/signals.ts";
+import type { Stdout } from "./cli/stdout.ts";
+import { Scene, type Stage } from "./lecture/scene.ts";
+import { svg } from "./lecture/svg.ts";
+import { ROOM, TextFigure } from "./lecture/text.ts";
+import { sleep } from "./net/time.ts";
+
+/** Milliseconds before somebody acts, and before each event, so that one can follow. */
+const PAUSES = { action: 1500, event: 400 };
+
+const COMMAND_LINE: CommandLine = {
+  name: "lecture",
+  about: `Plays the lecture's scene: a server and two clients, as programs of their own. First the
+server is iterative, and the second client waits; then it is concurrent.`,
+  positionals: [],
+  flags: [
+    ["fast", "make no pauses"],
+    ["svg=FILE", "draw the picture of this run too"],
+  ],
+  notes: "Exit codes: 0 done, 1 the scene went wrong, 2 usage.",
+};
+
+async function main({ set, values }: Flags, stdout: Stdout): Promise<number> {
+  const encoder = new TextEncoder();
+  const print = async (text: string) => {
+    await stdout.print(encoder.encode(text));
+  };
+  const figure = new TextFigure(Deno.stdout.isTerminal() && !Deno.noColor);
+  const stage: Stage = {
+    begin: (act) => print(figure.begin(act)),
+    add: (row) => print(figure.add(row)),
+    end: (act) => print(figure.end(act)),
+    pause: async (before) => {
+      if (!set.has("fast")) await sleep(PAUSES[before]);
+    },
+    room: ROOM,
+  };
+  let scene: Scene | undefined;
+  onSignal(async (signal) => {
+    await scene?.[Symbol.asyncDispose]();
+    await exit(signalCode(signal), stdout);
+  });
+  const acts = [];
+  for (const concurrency of [1, 2] as const) {
+    await using current = scene = new Scene(stage);
+    acts.push(await current.play(concurrency));
+  }
+  if (values.svg !== undefined) await Deno.writeTextFile(values.svg, svg(acts));
+  return 0;
+}
+
+if (import.meta.main) await run(COMMAND_LINE, main);

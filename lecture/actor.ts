@@ -1,0 +1,144 @@
+/** The programs of the scene: real ones, known by their trace. */
+import { inTime } from "../net/time.ts";
+import type { Lane } from "./figure.ts";
+
+/** Milliseconds that an event may be waited for. */
+const PATIENCE = 20_000;
+
+/** A line of a trace. */
+export interface Traced {
+  /** Milliseconds of this program's clock, when the line came. */
+  time: number;
+  /** The name of the call, such as `accept`, and its arguments. */
+  name: string;
+  args: string[];
+  result: string;
+}
+
+/** Reads a line of a trace; undefined if it is another one. */
+export function parseTrace(line: string): Traced | undefined {
+  const [seconds, side, call, result] = line.trim().split(/ {2,}/);
+  if (!/^\d+\.\d{3}$/.test(seconds) || !/^(server|client)$/.test(side)) return undefined;
+  const [, name, args = ""] = /^(\w+)(?:\((.*)\))?/.exec(call) ?? [];
+  return { time: performance.now(), name, args: args.split(", "), result };
+}
+
+/** A server or a client, as a process of its own. */
+export class Actor {
+  readonly lane: Lane;
+  readonly #name: string;
+  readonly #process: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #events: Traced[] = [];
+  /** What was told last of the server's queue. */
+  #queue: Traced | undefined;
+  #port: string | undefined;
+  #change = Promise.withResolvers<void>();
+  #lastLine = "";
+  #ended = false;
+
+  /** Starts a program of this project, with `--trace`. */
+  constructor(lane: Lane, name: string, ...args: string[]) {
+    this.lane = lane;
+    this.#name = name;
+    this.#process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--allow-net",
+        "--allow-run=cat",
+        new URL(`../${name}`, import.meta.url).href,
+        ...args,
+        "--trace",
+      ],
+      env: { NO_COLOR: "1" },
+      stdin: "piped",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    this.#stdin = this.#process.stdin.getWriter();
+    this.#read();
+  }
+
+  /** The port that a server listens on, once it does. */
+  async port(): Promise<string> {
+    return await this.#find(() => this.#port, "port");
+  }
+
+  /** The next event, which must be of that name if there is one. */
+  async next(name?: string): Promise<Traced> {
+    const event = await this.#find(() => this.#events.shift(), name ?? "event");
+    if (name !== undefined && event.name !== name) {
+      throw new Error(`${this.#name}: ${event.name}, not ${name}`);
+    }
+    return event;
+  }
+
+  /** The length of the server's queue, as soon as it is told. */
+  async queue(): Promise<Traced> {
+    return await this.#find(() => this.#queue, "queue");
+  }
+
+  /** Types a line. */
+  async type(line: string): Promise<void> {
+    await this.#stdin.write(new TextEncoder().encode(line));
+  }
+
+  /** Types Ctrl-D. */
+  async endInput(): Promise<void> {
+    await this.#stdin.close();
+  }
+
+  /** Ends it, if it hasn't ended. */
+  async kill(): Promise<void> {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.#process.status;
+  }
+
+  async #find<T>(take: () => T | undefined, name: string): Promise<T> {
+    const cancel = inTime(PATIENCE, () => {
+      this.#ended = true;
+      this.#change.resolve();
+    });
+    try {
+      for (;;) {
+        const found = take();
+        if (found !== undefined) return found;
+        if (this.#ended) throw new Error(`${this.#name}: no ${name}: ${this.#lastLine}`);
+        await this.#change.promise;
+      }
+    } finally {
+      cancel();
+    }
+  }
+
+  async #read(): Promise<void> {
+    let text = "";
+    for await (const chunk of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
+      const lines = (text + chunk).split("\n");
+      text = lines.pop()!;
+      for (const line of lines) this.#take(line);
+    }
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #take(line: string): void {
+    this.#lastLine = line;
+    this.#port ??= /^listening on .*:(\d+) \(/.exec(line)?.[1];
+    const event = parseTrace(line);
+    if (event?.name === "queue") this.#queue = event;
+    else if (event !== undefined) this.#events.push(event);
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+}

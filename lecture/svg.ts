@@ -1,0 +1,151 @@
+/** The lecture's figure as a picture. */
+import { type Act, arrow, type Lane, LANES, type Row } from "./figure.ts";
+
+/** Pixels: the height of a row, the head and foot of an act. */
+const ROW = 17;
+const HEAD = 58;
+const FOOT = 44;
+const WIDTH = 840;
+/** The lines of the clients, and the edges of the server's column. */
+const CLIENT = [170, , 630] as const;
+const SERVER = [290, 510] as const;
+/** What waits in the kernel's queue stands at the server's right edge. */
+const QUEUE = 14;
+
+const STYLE = `
+  text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill: #1f2328 }
+  .paper { fill: #fff }
+  .title { font-weight: bold; font-size: 14px }
+  .head { font-weight: bold }
+  .time { fill: #818b98; font-size: 10px }
+  .label { fill: #59636e; font-size: 11px; text-anchor: middle; stroke: #fff; stroke-width: 3px; paint-order: stroke }
+  .end { text-anchor: end }
+  .middle { text-anchor: middle }
+  .server { fill: #f0f6fc; stroke: #8c959f }
+  .serves { fill: #ddf4ff; stroke: none }
+  .line { stroke: #8c959f; stroke-width: 2 }
+  .waits { stroke: #d4a72c; stroke-width: 4; stroke-dasharray: 2 4 }
+  .queue { fill: #d4a72c }
+  .arrow { stroke: #59636e; marker-end: url(#tip) }
+  .tip { fill: #59636e }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 }
+    .paper { fill: #0d1117 }
+    .time { fill: #7d8590 }
+    .label { fill: #9198a1; stroke: #0d1117 }
+    .server { fill: #151b23; stroke: #656c76 }
+    .serves { fill: #0c2d6b }
+    .line { stroke: #656c76 }
+    .waits { stroke: #d29922 }
+    .queue { fill: #d29922 }
+    .arrow { stroke: #9198a1 }
+    .tip { fill: #9198a1 }
+  }
+`;
+
+/** Draws acts, one below the other: a picture that is readable in light and dark. */
+export function svg(acts: readonly Act[]): string {
+  let top = 0;
+  const drawn = acts.map((act) => {
+    const picture = `<g transform="translate(0 ${top})">\n${draw(act)}</g>\n`;
+    top += HEAD + act.rows.length * ROW + FOOT;
+    return picture;
+  });
+  const about = acts.map(({ title, moral }) => `${title}. ${moral}`).join(" ");
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" role="img">
+<title>A server and two clients, call by call</title>
+<desc>${escape(about)}</desc>
+<style>${STYLE}</style>
+<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>
+<rect class="paper" width="${WIDTH}" height="${top}"/>
+${drawn.join("")}</svg>
+`;
+}
+
+function draw({ title, moral, rows }: Act): string {
+  const y = (row: Row) => HEAD + rows.indexOf(row) * ROW + ROW / 2;
+  const bottom = HEAD + rows.length * ROW;
+  const parts = [text(16, 24, title, "title"), text(WIDTH / 2, bottom + 24, moral, "head middle")];
+  for (const [lane, name] of LANES.entries()) {
+    const x = CLIENT[lane] ?? (SERVER[0] + SERVER[1]) / 2;
+    parts.push(text(x, 48, name, "head middle"));
+  }
+
+  // What each does all the time lies beneath.
+  const [left, right] = SERVER;
+  const box = (kind: string, x: number, from: number, width: number, to: number) =>
+    `<rect class="${kind}" x="${x}" y="${from}" width="${width}" height="${to - from}"/>`;
+  parts.push(box("server", left, HEAD, right - left, bottom));
+  for (const [i, row] of rows.entries()) {
+    const from = y(row);
+    const to = i + 1 < rows.length ? from + ROW : bottom;
+    if (row.states[1] === "serves") {
+      parts.push(box("serves", left + 1, from - ROW / 2, right - left - 2, to - ROW / 2));
+    }
+    for (const lane of [0, 2] as const) {
+      const state = row.states[lane];
+      if (state !== "off") {
+        parts.push(
+          line(state === "waits" ? "waits" : "line", CLIENT[lane], from, CLIENT[lane], to),
+        );
+      }
+    }
+  }
+  const waiting = rows.filter(({ queued }) => queued !== undefined);
+  const taken = rows.filter(({ from }) => from?.row.queued !== undefined);
+  if (waiting.length > 0) {
+    const from = y(waiting[0]) + ROW / 2;
+    const to = y(taken.at(-1)!) + ROW / 2;
+    const middle = (y(waiting.at(-1)!) + ROW + to) / 2; // below the arrows
+    const name = text(0, 0, "kernel's queue", "middle");
+    parts.push(
+      box("queue", right, from, QUEUE, to),
+      `<g transform="translate(${right + QUEUE + 14} ${middle}) rotate(90)">${name}</g>`,
+    );
+  }
+
+  let time = "";
+  for (const row of rows) {
+    const { lane, from } = row;
+    const to = arrow(row);
+    if (to !== undefined && from !== undefined && to.from !== "kernel") {
+      parts.push(shaft(edge(to.from, lane), y(from.row), edge(lane, to.from), y(row), to.label));
+    } else if (to !== undefined) {
+      parts.push(line("arrow", right + QUEUE / 2, y(row), right - 12, y(row)));
+    }
+    if (row.queued !== undefined) {
+      parts.push(shaft(CLIENT[2], y(row), right + QUEUE, y(row) + ROW, row.queued));
+    }
+    const [x, kind] = lane === 0
+      ? [CLIENT[0] - 10, "end"]
+      : lane === 1
+      ? [left + 10, ""]
+      : [CLIENT[2] + 10, ""];
+    parts.push(text(x, y(row) + 4, row.text, kind));
+    const seconds = row.time.toFixed(1);
+    if (seconds !== time) parts.push(text(WIDTH - 8, y(row) + 4, `${seconds} s`, "time end"));
+    time = seconds;
+  }
+  return parts.join("\n") + "\n";
+}
+
+/** Where a column is touched by what comes from another one. */
+function edge(lane: Lane, other: Lane): number {
+  return CLIENT[lane] ?? SERVER[other === 0 ? 0 : 1];
+}
+
+function line(kind: string, x1: number, y1: number, x2: number, y2: number): string {
+  return `<line class="${kind}" x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/>`;
+}
+
+function shaft(x1: number, y1: number, x2: number, y2: number, label: string): string {
+  return line("arrow", x1, y1, x2, y2) + text((x1 + x2) / 2, (y1 + y2) / 2 - 3, label, "label");
+}
+
+function text(x: number, y: number, content: string, kind: string): string {
+  return `<text class="${kind}" x="${x}" y="${y}">${escape(content)}</text>`;
+}
+
+function escape(content: string): string {
+  return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}
