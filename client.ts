@@ -5,16 +5,11 @@
  *
  * @module
  */
-import {
-  type CommandLine,
-  type Flags,
-  toInteger,
-  toMilliseconds,
-  UsageError,
-} from "./cli/flags.ts";
+import { type CommandLine, type Flags, toMilliseconds } from "./cli/flags.ts";
 import { exit, PORT, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
+import { type Target, toTarget } from "./cli/target.ts";
 import { bothWays } from "./client/both_ways.ts";
 import { type Clientfd, Exchange, type ExchangeOptions } from "./client/exchange.ts";
 import { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
@@ -132,6 +127,20 @@ export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
   }
 }
 
+/**
+ * Opens a connected descriptor to what a command line names.
+ *
+ * @internal
+ */
+export async function openTarget(
+  { host, port, unix, tls, caCerts }: Target,
+  options: ConnectOptions,
+): Promise<Deno.Conn<Deno.Addr>> {
+  if (unix !== undefined) return await openUnixClientfd(unix);
+  if (tls) return await openTlsClientfd(host, port, { ...options, caCerts });
+  return await openClientfd(host, port, options);
+}
+
 /** What {@linkcode echoClient} takes. */
 export interface EchoClientOptions extends ExchangeOptions {
   /**
@@ -245,46 +254,18 @@ const COMMAND_LINE: CommandLine = {
 };
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const [host, port] = target(flags.positionals);
-  const { unix, cafile, timeout, "connect-timeout": connectTime = "30" } = flags.values;
+  const target = await toTarget(flags);
+  const { timeout, "connect-timeout": connectTime = "30" } = flags.values;
   const connectTimeout = toMilliseconds("--connect-timeout", connectTime);
   const options = {
     lockstep: flags.set.has("lockstep") || Deno.stdin.isTerminal(),
     anyAnswer: flags.set.has("any-answer"),
     timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
   };
-  const tls = flags.set.has("tls");
-  if (unix !== undefined && (tls || flags.positionals.length > 0)) {
-    throw new UsageError(`no host, port or --tls goes with --unix=${unix}`);
-  }
-  if (cafile !== undefined && !tls) throw new UsageError(`--cafile=${cafile} goes with --tls`);
-
   onSignal((signal) => exit(signalCode(signal), stdout));
-  using clientfd: Deno.Conn<Deno.Addr> = unix !== undefined
-    ? await openUnixClientfd(unix)
-    : tls
-    ? await openTlsClientfd(host, port, { connectTimeout, caCerts: await certificates(cafile) })
-    : await openClientfd(host, port, { connectTimeout });
+  using clientfd = await openTarget(target, { connectTimeout });
   await echoClient(clientfd, Deno.stdin, stdout, options);
   return 0;
-}
-
-/** The host and the port of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`. */
-function target(positionals: string[]): [host: string, port: number] {
-  let [host = "localhost", port = String(PORT)] = positionals;
-  if (positionals.length === 1) {
-    const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
-    if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
-  }
-  return [host, toInteger("port", port, 1, 65535)];
-}
-
-/** The certificates of a file, in PEM. */
-async function certificates(path: string | undefined): Promise<string[]> {
-  if (path === undefined) return [];
-  const pem = await Deno.readTextFile(path);
-  if (pem.includes("-----BEGIN CERTIFICATE-----")) return [pem];
-  throw new Error(`--cafile=${path}: there is no certificate in it (PEM)`);
 }
 
 if (import.meta.main) await run(COMMAND_LINE, main);
