@@ -161,16 +161,15 @@ export class Connection {
     const same = this.#lines.compare(came, n, this.#back);
     this.#back += same;
     if (same < n) throw this.#different(came.subarray(same));
-    if (n === came.length) return;
-    throw this.#fault("corrupt", `${came.length - n} bytes more came back than were sent`);
+    if (n < came.length) throw this.#fault("corrupt", `${hex(came[n])} came back for nothing sent`);
   }
 
   #different(rest: Uint8Array): Fault {
-    const show = (byte: number) => `0x${byte.toString(16).padStart(2, "0")}`;
-    const whose = this.#lines.whose(rest, this.#back);
-    const of = whose ? `, of line ${whose.line} of connection ${whose.connection}` : "";
-    const sent = show(this.#lines.at(this.#back));
-    return this.#fault("corrupt", `${show(rest[0])} came back for ${sent}${of}`);
+    const { connection, line } = this.#lines.whose(rest, this.#back) ?? this.#place;
+    const own = connection === this.number && line === this.#place.line;
+    const of = own ? "" : `, of line ${line} of connection ${connection}`;
+    const sent = hex(this.#lines.at(this.#back));
+    return this.#fault("corrupt", `${hex(rest[0])} came back for ${sent}${of}`);
   }
 
   /** Takes the time of the lines that have come back. */
@@ -246,4 +245,8 @@ export class Connection {
     this.#closed = true;
     this.#fd?.[Symbol.dispose]();
   }
+}
+
+function hex(byte: number): string {
+  return `0x${byte.toString(16).padStart(2, "0")}`;
 }

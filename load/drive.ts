@@ -1,4 +1,5 @@
 /** A load from its begin to its end: warm-up, the seconds that count, and what is left. */
+import process from "node:process";
 import { within } from "../net/time.ts";
 import { Fault } from "./fault.ts";
 import type { Thread } from "./generator.ts";
@@ -33,6 +34,8 @@ export interface LoadResult {
   unsent: number;
   /** Connections opened, warm-up included. */
   opened: number;
+  /** Processor time of this program in that time, per thread of the load: 1 is all there is. */
+  busy: number;
   /** What has ended it before its time. */
   fault: Fault | undefined;
 }
@@ -47,6 +50,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
     histogram,
     unsent: 0,
     opened: 0,
+    busy: 0,
     fault: undefined,
   };
   const stopped = Promise.withResolvers<boolean>();
@@ -57,6 +61,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
   /** Begin and end of the second, once the warm-up is over. */
   let begin: number | undefined;
   let last = 0;
+  let cpu: ReturnType<typeof process.cpuUsage>;
   const each = (act: (thread: Thread) => Promise<number>) =>
     Promise.all(threads.map(act)).then((ns) => ns.reduce((sum, n) => sum + n, 0));
   const take = async () => {
@@ -73,6 +78,8 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
     histogram.add(second);
     result.lines += second.count;
     result.time = end;
+    const { user, system } = process.cpuUsage(cpu);
+    result.busy = (user + system) / 1000 / end / threads.length;
     if (end > last) await onSecond?.({ end, time: end - last, histogram: second });
     last = end;
   };
@@ -86,6 +93,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
       if (!(await within(warmup, over))) {
         await take();
         begin = performance.now();
+        cpu = process.cpuUsage();
         for (let next = 0, stop; !stop && next < time;) {
           next = Math.min(next + 1000, time);
           stop = await within(Math.max(0, begin + next - performance.now()), over);

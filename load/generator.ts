@@ -54,7 +54,7 @@ export class Generator implements Thread {
   readonly #histogram = new Histogram();
   readonly #timeout: number;
   readonly #schedule: Schedule | undefined;
-  readonly #stop = new AbortController();
+  #endTime = () => {};
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
   constructor(connect: () => Promise<LoadConn>, shape: Shape, from: number, to: number) {
@@ -92,7 +92,7 @@ export class Generator implements Thread {
       }
     }, look);
     const runs = this.#connections.map((connection) => connection.run());
-    if (this.#schedule) keepTime(this.#schedule, this.#connections, this.#stop.signal);
+    if (this.#schedule) this.#endTime = keepTime(this.#schedule, this.#connections);
     try {
       await Promise.race([Promise.all(runs), late.promise]);
     } finally {
@@ -111,11 +111,14 @@ export class Generator implements Thread {
    * time they have waited is recorded.
    */
   stop(): Promise<number> {
-    this.#stop.abort();
+    this.#endTime();
     const now = performance.now();
-    return Promise.resolve(
-      this.#connections.reduce((unsent, connection) => unsent + connection.stop(now), 0),
-    );
+    let unsent = 0;
+    for (const connection of this.#connections) {
+      connection.send(now); // what the timer hasn't seen yet
+      unsent += connection.stop(now);
+    }
+    return Promise.resolve(unsent);
   }
 
   /** Resolves to the number of connections that were opened. */
@@ -125,7 +128,7 @@ export class Generator implements Thread {
 
   /** Ends all at once. */
   close(): void {
-    this.#stop.abort();
+    this.#endTime();
     clearInterval(this.#sweeper);
     for (const connection of this.#connections) connection.close();
   }

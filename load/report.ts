@@ -14,11 +14,13 @@ const STEPS = [1, 1.5, 2, 3, 5, 7];
 
 /** The report, with the histogram drawn. */
 export function summary(result: LoadResult, { shape: { length } }: Plan): string {
-  const { lines, time, histogram, unsent, opened } = result;
+  const { lines, time, histogram, unsent, opened, busy } = result;
+  if (time === 0) return "";
   const { lines: rate, megabytes } = speed(lines, time, length);
   const text = [
     `${en(lines)} lines in ${(time / 1000).toFixed(1)} s: ${en(rate)} lines/s, ` +
-    `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}`,
+    `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}, ` +
+    `this client ${(busy * 100).toFixed(0)} % busy`,
   ];
   if (unsent > 0) text.push(`${count(unsent, "line")} couldn't be sent when due: too slow a peer`);
   if (histogram.count > 0) {
@@ -43,7 +45,7 @@ export function jsonSecond({ end, time, histogram }: Second, { shape: { length }
 
 /** The summary as a line of JSON. */
 export function jsonSummary(result: LoadResult, plan: Plan, code: number): string {
-  const { lines, time, histogram, unsent, opened, fault } = result;
+  const { lines, time, histogram, unsent, opened, busy, fault } = result;
   const { connections, depth, length, rate, churn, timeout } = plan.shape;
   const rates = speed(lines, time, length);
   return json({
@@ -63,6 +65,7 @@ export function jsonSummary(result: LoadResult, plan: Plan, code: number): strin
       milliseconds: roundTrips(histogram),
       unsent,
       opened,
+      busy: round(busy),
       fault: fault === undefined ? null : { kind: fault.kind, ...fault.place, what: fault.what },
       exitCode: code,
     },

@@ -33,27 +33,31 @@ export class Schedule {
 const WATCHFUL = 2;
 
 /**
- * Calls `send` when a line is due, connection after connection, until the signal aborts.
- * Timers are good to a millisecond, which would be measured with each line: the last two are
- * spent polling.
+ * Calls `send` when a line is due, connection after connection, until the function returned is
+ * called. Timers are good to a millisecond, which would be measured with each line: the last
+ * two are spent polling.
  */
 export function keepTime(
   schedule: Schedule,
   connections: { number: number; send(now: number): void }[],
-  signal: AbortSignal,
-): void {
+): () => void {
   let line = 0;
   let next = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let poll: ReturnType<typeof setImmediate> | undefined;
   const tick = () => {
-    if (signal.aborted) return;
     const now = performance.now();
     let due;
     while ((due = schedule.due(connections[next].number, line)) <= now) {
       connections[next].send(now);
       if (++next === connections.length) [next, line] = [0, line + 1];
     }
-    if (due - now > WATCHFUL) setTimeout(tick, due - now - WATCHFUL);
-    else setImmediate(tick);
+    if (due - now > WATCHFUL) timer = setTimeout(tick, due - now - WATCHFUL);
+    else poll = setImmediate(tick);
   };
   tick();
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(poll);
+  };
 }
