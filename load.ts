@@ -24,7 +24,7 @@ import { rioWriten } from "./rio.ts";
 export type { LoadConn } from "./load/connection.ts";
 export type { LoadResult } from "./load/drive.ts";
 export { Fault, type FaultKind, type Place } from "./load/fault.ts";
-export { Histogram } from "./load/histogram.ts";
+export { type Counts, Histogram } from "./load/histogram.ts";
 
 /** What {@linkcode load} takes. */
 export interface LoadOptions {

@@ -25,8 +25,9 @@ export interface Second {
 
 /** What a load has brought. */
 export interface LoadResult {
-  /** Milliseconds that were measured, and the lines that came back in that time. */
+  /** Milliseconds that were measured. */
   time: number;
+  /** Lines that came back in that time. */
   lines: number;
   /** Their round trips, and with a rate those that were due in that time. */
   histogram: Histogram;

@@ -425,13 +425,11 @@ for (const [program, name, command, many] of PEERS) {
       await using _ = new Program("sh", ["-c", command(port)]);
       const connections = many ? 5 : 1;
       // A server that can't say when it listens: until then it refuses.
-      for (let result;;) {
-        result = await load(() => openClientfd("127.0.0.1", port), { connections, time: 100 });
-        if (result.fault?.kind === "refused") continue;
-        assertEquals(result.fault, undefined);
-        assert(result.lines > 0);
-        break;
-      }
+      const attempt = () => load(() => openClientfd("127.0.0.1", port), { connections, time: 100 });
+      let result = await attempt();
+      while (result.fault?.kind === "refused") result = await attempt();
+      assertEquals(result.fault, undefined);
+      assert(result.lines > 0);
     },
   });
 }
