@@ -1,18 +1,21 @@
 /** What ends a load before its time, and the exit code of each. */
 import { isReset, reason } from "../net/errors.ts";
 
-/** What can go wrong with a connection, and the exit code of the program. */
-export const FAULTS = {
+/**
+ * What can go wrong with a connection: another byte came back than was sent, it was closed too
+ * early, reset, or refused, nothing came for too long, or anything else.
+ */
+export type FaultKind = "corrupt" | "truncated" | "reset" | "refused" | "timeout" | "network";
+
+/** The exit codes of the program. */
+export const FAULTS: Record<FaultKind, number> = {
   network: 1,
   corrupt: 3,
   truncated: 4,
   reset: 5,
   refused: 6,
   timeout: 7,
-} as const;
-
-/** What can go wrong with a connection. */
-export type FaultKind = keyof typeof FAULTS;
+};
 
 /** Where a fault was found. All are counted from 0. */
 export interface Place {
