@@ -5,17 +5,12 @@
  *
  * @module
  */
-import {
-  type CommandLine,
-  type Flags,
-  toInteger,
-  toMilliseconds,
-  UsageError,
-} from "./cli/flags.ts";
+import { type CommandLine, type Flags, toMilliseconds } from "./cli/flags.ts";
 import { exit, PORT, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
 import { traceTo } from "./cli/trace.ts";
+import { type Target, toTarget } from "./cli/target.ts";
 import { bothWays } from "./client/both_ways.ts";
 import { type Clientfd, Exchange, type ExchangeOptions } from "./client/exchange.ts";
 import { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
@@ -134,6 +129,20 @@ export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
   }
 }
 
+/**
+ * Opens a connected descriptor to what a command line names.
+ *
+ * @internal
+ */
+export async function openTarget(
+  { host, port, unix, tls, caCerts }: Target,
+  options: ConnectOptions,
+): Promise<Deno.Conn<Deno.Addr>> {
+  if (unix !== undefined) return await openUnixClientfd(unix);
+  if (tls) return await openTlsClientfd(host, port, { ...options, caCerts });
+  return await openClientfd(host, port, options);
+}
+
 /** What {@linkcode echoClient} takes. */
 export interface EchoClientOptions extends ExchangeOptions {
   /**
@@ -248,8 +257,8 @@ const COMMAND_LINE: CommandLine = {
 };
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const [host, port] = target(flags.positionals);
-  const { unix, cafile, timeout, "connect-timeout": connectTime = "30" } = flags.values;
+  const target = await toTarget(flags);
+  const { timeout, "connect-timeout": connectTime = "30" } = flags.values;
   const connectTimeout = toMilliseconds("--connect-timeout", connectTime);
   const trace = flags.set.has("trace");
   const options = {
@@ -257,12 +266,6 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     anyAnswer: flags.set.has("any-answer"),
     timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
   };
-  const tls = flags.set.has("tls");
-  if (unix !== undefined && (tls || flags.positionals.length > 0)) {
-    throw new UsageError(`no host, port or --tls goes with --unix=${unix}`);
-  }
-  if (cafile !== undefined && !tls) throw new UsageError(`--cafile=${cafile} goes with --tls`);
-
   onSignal((signal) => exit(signalCode(signal), stdout));
   using clientfd: Deno.Conn<Deno.Addr> = unix !== undefined
     ? await openUnixClientfd(unix)
@@ -282,6 +285,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
       : await openClientfd(host, port, { connectTimeout });
   const to = unix === undefined ? { host, port } : { path: unix };
   using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
+  using clientfd = await openTarget(target, { connectTimeout });
   await echoClient(clientfd, Deno.stdin, stdout, options);
   return 0;
 }

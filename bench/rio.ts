@@ -1,90 +1,121 @@
 /**
- * `deno task bench:rio [LENGTH...]`: how fast lines of 16, 64, 1000 and 8000 bytes, or of the
- * lengths given, are read from a sender that never waits, over a loopback socket: each way
- * of RIO beside the ways that people take elsewhere. All run in turn, seven rounds of half
- * a second each, and the median counts. Peers that are missing are named and left out.
+ * `deno task bench:rio [SECONDS] [ROUNDS] [LENGTH...]`: how fast lines of 16, 64, 1000 and 8000
+ * bytes, or of the lengths given, are read from a sender that never waits, over a loopback
+ * socket: each way of RIO beside the ways that people take elsewhere.
  */
-import { compile, has, median, run, start } from "./run.ts";
+import {
+  compile,
+  deno,
+  type Effort,
+  effort,
+  has,
+  here,
+  median,
+  printMissing,
+  printTable,
+  run,
+  start,
+} from "./run.ts";
 
-const LENGTHS = [16, 64, 1000, 8000];
-const ROUNDS = 7;
-const SECONDS = 0.5;
+/** Bytes of a line, of each table. */
+export const LENGTHS = [16, 64, 1000, 8000];
 const C = "C, rio_readlineb";
 const GO = "Go, ReadSlice";
 /** Those that read by `for await`. */
 const FOR_AWAIT = ["TextLineStream", "Node, readline for await"];
 
-const peer = (name: string) => new URL(`peers/${name}`, import.meta.url).pathname;
-const deno = [Deno.execPath(), "run", "--quiet", "--no-check", "--no-config", "--allow-all"];
-const rio = (way: string) => (port: string, length: number) => [
-  ...deno,
-  peer("rio_lines.ts"),
-  port,
-  way,
-  `${length}`,
-];
-const c = await compile("rio_lines.c");
-const go = has("go") ? await compile("lines.go") : undefined;
+/** A way to read lines: lines a second of each round. */
+export interface RioRow {
+  peer: string;
+  length: number;
+  linesPerSecond: number[];
+}
+
 type Peer = (port: string, length: number) => string[];
+const rio = (way: string): Peer => (port, length) =>
+  deno("peers/rio_lines.ts", port, way, `${length}`);
 const node = (program: string, way: string): Peer | undefined =>
-  has(program) ? (port) => [program, peer("node_lines.mjs"), port, way] : undefined;
+  has(program) ? (port) => [program, here("peers/node_lines.mjs"), port, way] : undefined;
+const compiled = (program: string | undefined): Peer | undefined =>
+  program === undefined ? undefined : (port) => [program, port];
 
 const PEERS: Record<string, Peer | undefined> = {
-  [C]: (port) => [c, port],
-  [GO]: go === undefined ? undefined : (port) => [go, port],
+  [C]: compiled(await compile("peers/rio_lines.c")),
+  [GO]: compiled(await compile("peers/lines.go")),
   "ready, takeLines": rio("burst"),
   "ready, takeLine": rio("takeLine"),
   "for await": rio("forAwait"),
   "await readline": rio("readline"),
   "await readlineb": rio("readlineb"),
   "await readnb": rio("readnb"),
-  "TextLineStream": (port) => [...deno, peer("stream_lines.ts"), port],
+  "TextLineStream": (port) => deno("peers/stream_lines.ts", port),
   "Node, readline event": node("node", "event"),
   "Node, readline for await": node("node", "forAwait"),
   "Node, data event": node("node", "data"),
   "Bun, readline for await": node("bun", "forAwait"),
   "Python, rfile": has("python3")
-    ? (port) => ["python3", peer("python_lines.py"), port]
+    ? (port) => ["python3", here("peers/python_lines.py"), port]
     : undefined,
 };
-const missing = new Set(Object.keys(PEERS).filter((name) => PEERS[name] === undefined));
 
-const sender = await compile("sender.c");
-for (const length of Deno.args.length > 0 ? Deno.args.map(Number) : LENGTHS) {
-  const rates: Record<string, number[]> = {};
-  const [process, port] = await start([sender, `${length}`, `${SECONDS}`]);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, command] of Object.entries(PEERS)) {
-      if (missing.has(name)) continue;
-      try {
-        const output = await run(command!(port, length));
-        const [lines, bytes, seconds] = output.split(" ").map(Number);
-        if (lines * length !== bytes) throw new Error(`${name} lost bytes: ${output}`);
-        (rates[name] ??= []).push(lines / seconds);
-      } catch (error) {
-        if (round > 0) throw error;
-        missing.add(name);
+/** Reads lines in each way, in turn. */
+export async function measureRio(
+  lengths: number[],
+  { seconds, rounds }: Effort,
+): Promise<{ rows: RioRow[]; missing: string[] }> {
+  const missing = new Set(Object.keys(PEERS).filter((name) => PEERS[name] === undefined));
+  const sender = await compile("peers/sender.c");
+  if (sender === undefined) return { rows: [], missing: ["all readers: the sender needs gcc"] };
+  const rows: RioRow[] = [];
+  for (const length of lengths) {
+    const rates: Record<string, number[]> = {};
+    const [process, port] = await start([sender, `${length}`, `${seconds}`]);
+    for (let round = 0; round < rounds; round++) {
+      for (const [name, command] of Object.entries(PEERS)) {
+        if (missing.has(name)) continue;
+        try {
+          const output = await run(command!(port, length));
+          const [lines, bytes, time] = output.split(" ").map(Number);
+          if (lines * length !== bytes) throw new Error(`${name} lost bytes: ${output}`);
+          (rates[name] ??= []).push(lines / time);
+        } catch (error) {
+          if (round > 0) throw error;
+          missing.add(name);
+        }
       }
     }
+    process.kill();
+    await process.status;
+    const measured = Object.entries(rates).map(([peer, linesPerSecond]) => ({
+      peer,
+      length,
+      linesPerSecond,
+    }));
+    printLength(length, measured);
+    rows.push(...measured);
   }
-  process.kill();
-  await process.status;
+  return { rows, missing: [...missing] };
+}
 
-  const medians = new Map(Object.entries(rates).map(([name, rates]) => [name, median(rates)]));
+function printLength(length: number, rows: RioRow[]): void {
+  const medians = new Map(rows.map(({ peer, linesPerSecond }) => [peer, median(linesPerSecond)]));
   const best = Math.max(...FOR_AWAIT.map((name) => medians.get(name) ?? 0));
   const of = (rate: number, peer: number | undefined) => peer ? (rate / peer).toFixed(2) : "";
-  console.log(`\n| ${length} B | million lines/s | MB/s | of C | of Go | of the best for await |`);
-  console.log("| --- | ---: | ---: | ---: | ---: | ---: |");
-  for (const [name, rate] of medians) {
-    const cells = [
+  printTable(
+    [`${length} B`, "million lines/s", "MB/s", "of C", "of Go", "of the best for await"],
+    [...medians].map(([name, rate]) => [
       name,
       (rate / 1e6).toPrecision(3),
       (rate * length / 1e6).toFixed(0),
       of(rate, medians.get(C)),
       of(rate, medians.get(GO)),
       of(rate, best),
-    ];
-    console.log(`| ${cells.join(" | ")} |`);
-  }
+    ]),
+  );
 }
-if (missing.size > 0) console.log(`\nleft out, since they are missing: ${[...missing].join(", ")}`);
+
+if (import.meta.main) {
+  const lengths = Deno.args.slice(2).map(Number);
+  const { missing } = await measureRio(lengths.length > 0 ? lengths : LENGTHS, effort(0.5, 7));
+  printMissing(missing);
+}

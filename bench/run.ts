@@ -1,17 +1,45 @@
-/** What the benchmarks share: programs to compile, start and run, and the median. */
+/** What the benchmarks share: programs to compile, start and run, medians and tables. */
 
 const BIN = new URL("bin/", import.meta.url).pathname;
+/** A program of the same run, on PATH or not. */
+const DENO = Deno.execPath();
 
-/** Compiles a C or Go file of `peers/`, or of the path given, and returns the program. */
-export async function compile(source: string): Promise<string> {
-  await Deno.mkdir(BIN, { recursive: true });
-  const path = new URL(`peers/${source}`, import.meta.url).pathname;
-  const program = BIN + path.split("/").at(-1)!.replace(/\.(c|go)$/, "");
-  await run(
-    path.endsWith(".go")
-      ? ["go", "build", "-o", program, path]
-      : ["gcc", "-O2", "-Wall", "-o", program, path],
-  );
+/** How long a cell of a benchmark is measured, and how often. */
+export interface Effort {
+  seconds: number;
+  rounds: number;
+}
+
+/** The effort of a command line, `[SECONDS] [ROUNDS]`. */
+export function effort(seconds: number, rounds: number, args: string[] = Deno.args): Effort {
+  return { seconds: Number(args[0] ?? seconds), rounds: Number(args[1] ?? rounds) };
+}
+
+/** The path of a file of this folder. */
+export function here(name: string): string {
+  return new URL(name, import.meta.url).pathname;
+}
+
+/** The path of a file that a benchmark makes. */
+export function temporary(name: string): string {
+  Deno.mkdirSync(BIN, { recursive: true });
+  return BIN + name;
+}
+
+/** How a script is run by Deno. */
+export function deno(path: string, ...args: string[]): string[] {
+  return [DENO, "run", "--quiet", "--no-check", "--no-config", "--allow-all", here(path), ...args];
+}
+
+/** Compiles a C or Go file of this folder, and returns the program; undefined without compiler. */
+export async function compile(source: string): Promise<string | undefined> {
+  const path = here(source);
+  const program = temporary(path.split("/").at(-1)!.replace(/\.(c|go)$/, ""));
+  const command = path.endsWith(".go")
+    ? ["go", "build", "-o", program, path]
+    : ["gcc", "-O2", "-Wall", "-o", program, path];
+  if (!has(command[0])) return undefined;
+  await run(command);
   return program;
 }
 
@@ -23,14 +51,10 @@ export function has(program: string): boolean {
 /** Runs a program and returns what it printed. */
 export async function run(
   [command, ...args]: string[],
+  options: Deno.CommandOptions = {},
 ): Promise<string> {
-  const output = await new Deno.Command(command, {
-    args,
-    stderr: "inherit",
-  }).output();
-  if (!output.success) {
-    throw new Error(`${command} ${args.join(" ")} ended with ${output.code}`);
-  }
+  const output = await new Deno.Command(command, { args, stderr: "inherit", ...options }).output();
+  if (!output.success) throw new Error(`${command} ${args.join(" ")} ended with ${output.code}`);
   return new TextDecoder().decode(output.stdout).trim();
 }
 
@@ -45,39 +69,66 @@ export async function start(
   return [process, new TextDecoder().decode(value).trim()];
 }
 
+/** A port that was free a moment ago. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** Milliseconds that a server has to listen. */
+const START = 10_000;
+
+/** A server on a free port. */
+export interface Running extends AsyncDisposable {
+  port: string;
+}
+
+/** Starts a server whose output goes to a file, and waits until it accepts. */
+export async function startServer(
+  command: (port: string) => string[],
+  env: Record<string, string> = {},
+): Promise<Running> {
+  const port = `${freePort()}`;
+  const quoted = command(port).map((arg) => `'${arg}'`).join(" ");
+  // In a session of its own, so that what it forks ends with it.
+  const process = new Deno.Command("setsid", {
+    args: ["sh", "-c", `exec ${quoted} > '${temporary("stdout")}' 2> '${temporary("stderr")}'`],
+    env,
+  }).spawn();
+  const end = async () => {
+    try {
+      Deno.kill(-process.pid, "SIGKILL");
+    } catch {
+      // All of them have ended.
+    }
+    await process.status;
+  };
+  for (const late = performance.now() + START;;) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port: Number(port) })).close();
+      return { port, [Symbol.asyncDispose]: end };
+    } catch (error) {
+      if (performance.now() > late) {
+        await end();
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
 /** The one in the middle. */
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
-/** A port that was free a moment ago. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+/** Prints a table in Markdown, all columns of which but the first are numbers. */
+export function printTable(head: string[], rows: string[][]): void {
+  const lines = [head, head.map((_, i) => i === 0 ? "---" : "---:"), ...rows];
+  console.log(lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n") + "\n");
 }
 
-/** Starts a server whose output goes to a file, and waits until it accepts. */
-export async function serverOn(
-  port: string,
-  [command, ...args]: string[],
-): Promise<AsyncDisposable> {
-  const quoted = [command, ...args].map((arg) => `'${arg}'`).join(" ");
-  const process = new Deno.Command("sh", {
-    args: ["-c", `exec ${quoted} > '${BIN}stdout' 2> '${BIN}stderr'`],
-  }).spawn();
-  for (;;) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port: Number(port) }))
-        .close();
-      break;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      process.kill("SIGKILL");
-      await process.status;
-    },
-  };
+/** Says what couldn't be measured, and why. */
+export function printMissing(missing: string[]): void {
+  if (missing.length > 0) console.log(`left out: ${missing.join("; ")}\n`);
 }

@@ -3,7 +3,6 @@
  * who connects and how many bytes each line has. Usage: fork_server PORT.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,20 +13,6 @@
 #include <unistd.h>
 
 #include "rio.h"
-
-static int write_all(int fd, const char *from, size_t n)
-{
-    while (n > 0) {
-        ssize_t count = write(fd, from, n);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return -1;
-        from += count;
-        n -= count;
-    }
-    return 0;
-}
 
 static void echo(int connfd)
 {

@@ -1,7 +1,7 @@
-/** Node's echo server: `net` with `pipe`, and no lines. Usage: node_pipe.mjs PORT. */
+/** The echo server of node:net: `pipe`, and no lines. Usage: node_pipe.mjs PORT. */
 import { createServer } from "node:net";
 
 createServer({ noDelay: true }, (socket) => {
   socket.on("error", () => {});
   socket.pipe(socket);
-}).listen(Number(process.argv[2]), "127.0.0.1", 1024);
+}).listen(Number(process.argv[2]), "127.0.0.1", 4096);

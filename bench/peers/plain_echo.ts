@@ -5,6 +5,7 @@
 const listener = Deno.listen({
   hostname: "127.0.0.1",
   port: Number(Deno.args[0]),
+  tcpBacklog: 4096,
 });
 
 async function echo(conn: Deno.Conn): Promise<void> {

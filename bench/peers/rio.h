@@ -1,4 +1,5 @@
 /* The book's algorithm: a line comes byte by byte out of an 8 KiB buffer. */
+#pragma once
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,4 +52,18 @@ static ssize_t read_line(reader_t *r, char *to, size_t maxlen)
     }
     *to = 0;
     return n - 1;
+}
+
+static inline int write_all(int fd, const char *from, size_t n)
+{
+    while (n > 0) {
+        ssize_t count = write(fd, from, n);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return -1;
+        from += count;
+        n -= count;
+    }
+    return 0;
 }

@@ -1,0 +1,108 @@
+/**
+ * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks, each cell half a second, three
+ * rounds in turn. Prints medians and ratios, and writes everything to `bench/results.json`, or
+ * to the file given. It takes ten minutes.
+ */
+import { measureClients } from "./clients.ts";
+import { CURVE, CURVE_SERVERS } from "./curve.ts";
+import { measureLoad } from "./load.ts";
+import { LENGTHS, measureRio } from "./rio.ts";
+import { effort, has, here, printMissing } from "./run.ts";
+import { type Load, measureServers, SERVERS } from "./servers.ts";
+
+/** Connections, lines in flight on each, bytes of a line. */
+const SERVER_LOADS = [
+  [1, 1, 64],
+  [50, 1, 64],
+  [200, 1, 64],
+  [1000, 1, 64],
+  [3000, 1, 64],
+  [50, 16, 64],
+  [1000, 16, 64],
+  [1, 128, 64],
+  [50, 128, 64],
+  [1, 1, 8000],
+  [50, 1, 8000],
+  [1000, 1, 8000],
+  [50, 16, 8000],
+];
+const CLIENT_LOADS = [[1, 1, 64], [50, 1, 64], [1000, 1, 64], [50, 16, 64], [50, 16, 8000]];
+const FILE_SIZE = 100_000_000;
+
+const given = effort(0.5, 3);
+/** Whether it is only to be seen to work. */
+const quick = given.seconds < 0.1;
+const file = Deno.args[2] ?? here("results.json");
+const loads = (shapes: number[][]): Load[] =>
+  shapes.map(([connections, depth, length]) => ({ connections, depth, length }))
+    .filter(({ connections, depth }) => !quick || connections + depth === 51);
+
+const start = performance.now();
+const servers = await measureServers(loads(SERVER_LOADS), Object.keys(SERVERS), given);
+const curve = await measureServers(CURVE.slice(0, quick ? 1 : undefined), CURVE_SERVERS, given);
+const clients = await measureClients(quick ? FILE_SIZE / 100 : FILE_SIZE, given.rounds);
+const load = await measureLoad(loads(CLIENT_LOADS), given);
+const rio = await measureRio(quick ? [64] : LENGTHS, given);
+const missing = [servers, curve, clients, load, rio].flatMap((part) => part.missing);
+printMissing(missing);
+
+await Deno.writeTextFile(
+  file,
+  JSON.stringify(
+    {
+      date: new Date().toISOString().slice(0, 10),
+      minutes: Math.round((performance.now() - start) / 6000) / 10,
+      ...given,
+      machine: machine(),
+      versions: versions(),
+      missing,
+      servers: servers.rows,
+      curve: curve.rows,
+      clients: clients.rows,
+      load: load.rows,
+      rio: rio.rows,
+    },
+    (_, value) => typeof value === "number" ? Number(value.toPrecision(5)) : value,
+    1,
+  ).replace(/\[\s+([\d., \n]+?)\s+\]/g, (_, list) => `[${list.replace(/\s+/g, " ")}]`) + "\n",
+);
+console.log(`written to ${file}`);
+
+function machine() {
+  const cpu = /^model name\s*:\s*(.*)$/m.exec(read("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
+  const memory = Math.round(Deno.systemMemoryInfo().total / 2 ** 30);
+  return {
+    cpu,
+    cores: navigator.hardwareConcurrency,
+    memory,
+    os: `${Deno.build.os} ${Deno.osRelease()}`,
+  };
+}
+
+function read(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
+
+/** What is on this machine, each as it says itself. */
+function versions(): Record<string, string> {
+  const commands: [name: string, command: string][] = [
+    ["node", "node --version"],
+    ["bun", "bun --version"],
+    ["go", "go version"],
+    ["gcc", "gcc -dumpfullversion"],
+    ["python3", "python3 --version"],
+    ["socat", "socat -V"],
+    ["ncat", "ncat --version 2>&1"],
+  ];
+  const found: Record<string, string> = { deno: Deno.version.deno, v8: Deno.version.v8 };
+  for (const [name, command] of commands) {
+    if (!has(name)) continue;
+    const { stdout } = new Deno.Command("sh", { args: ["-c", command] }).outputSync();
+    found[name] = /\d+(\.\d+)+/.exec(new TextDecoder().decode(stdout))?.[0] ?? "?";
+  }
+  return found;
+}

@@ -1,0 +1,91 @@
+/** What load.ts costs, beside `loadgen` in C: the same server, the same run, in turn. */
+import { deno, type Effort, median, printTable, run, startServer } from "./run.ts";
+import { generate, LIMIT, type Load, SERVERS, show } from "./servers.ts";
+
+/** A client under a load: lines a second and processor time a line, of each round. */
+export interface LoadRow extends Load {
+  client: string;
+  linesPerSecond: number[];
+  /** Nanoseconds. */
+  cpuPerLine: number[];
+  /** Microseconds, medians. */
+  p50: number;
+  p999: number;
+}
+
+interface Report {
+  rate: number;
+  cpu: number;
+  p50: number;
+  p999: number;
+}
+
+type Client = (port: string, load: Load, seconds: number) => Promise<Report>;
+
+const ours = (...flags: string[]): Client => async (port, load, seconds) => {
+  const { connections, depth, length } = load;
+  // As loadgen counts them: the warm-up is a fifth of all.
+  const shape = { connections, depth, length, seconds: seconds * 5 / 6 };
+  const given = Object.entries(shape).map(([name, value]) => `--${name}=${value}`);
+  const output = await run(deno("../load.ts", "127.0.0.1", port, "--json", ...given, ...flags), {
+    stderr: "null",
+  });
+  const { summary } = JSON.parse(output.split("\n").at(-1)!);
+  const { linesPerSecond: rate, busy, workers = 1, milliseconds } = summary;
+  const cpu = busy * workers * 1e9 / rate;
+  return { rate, cpu, p50: milliseconds.p50 * 1000, p999: milliseconds["p99.9"] * 1000 };
+};
+
+const CLIENTS: Record<string, Client> = {
+  "loadgen, C": async (port, load, seconds) => {
+    const report = await generate(port, load, seconds);
+    return {
+      rate: report["lines/s"],
+      cpu: report["cpu_ns"],
+      p50: report["p50us"],
+      p999: report["p999us"],
+    };
+  },
+  "load.ts": ours(),
+  "load.ts --workers=2": ours("--workers=2"),
+};
+
+/** Both clients under each load, in turn. */
+export async function measureLoad(
+  loads: Load[],
+  { seconds, rounds }: Effort,
+): Promise<{ rows: LoadRow[]; missing: string[] }> {
+  const { command } = SERVERS[LIMIT];
+  if (command === undefined) return { rows: [], missing: ["load clients: the server needs gcc"] };
+  const rows: LoadRow[] = [];
+  for (const load of loads) {
+    await using server = await startServer(command);
+    const reports: Record<string, Report[]> = {};
+    for (let round = 0; round < rounds; round++) {
+      for (const [name, client] of Object.entries(CLIENTS)) {
+        if (name.includes("workers") && load.connections === 1) continue;
+        (reports[name] ??= []).push(await client(server.port, load, seconds));
+      }
+    }
+    const measured = Object.entries(reports).map(([client, all]) => ({
+      client,
+      ...load,
+      linesPerSecond: all.map(({ rate }) => rate),
+      cpuPerLine: all.map(({ cpu }) => cpu),
+      p50: median(all.map(({ p50 }) => p50)),
+      p999: median(all.map(({ p999 }) => p999)),
+    }));
+    printTable(
+      [show(load), "lines/s", "µs of processor a line", "p50, ms", "p99.9"],
+      measured.map(({ client, linesPerSecond, cpuPerLine, p50, p999 }) => [
+        client,
+        median(linesPerSecond).toLocaleString("en"),
+        (median(cpuPerLine) / 1000).toPrecision(3),
+        (p50 / 1000).toPrecision(3),
+        (p999 / 1000).toPrecision(3),
+      ]),
+    );
+    rows.push(...measured);
+  }
+  return { rows, missing: [] };
+}

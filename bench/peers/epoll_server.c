@@ -1,0 +1,81 @@
+/*
+ * The limit: one thread, one epoll, and every line that is there goes back with one write.
+ * It knows no lines, prints nothing, and waits (poll) for a client that doesn't read.
+ * Usage: epoll_server PORT.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAXEVENTS 256
+#define BUFSIZE 65536
+
+/* Writes n bytes; -1 if the client has gone. */
+static int writen(int fd, const char *buf, size_t n)
+{
+    while (n > 0) {
+        ssize_t count = write(fd, buf, n);
+        if (count < 0 && errno == EAGAIN) {
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+            continue;
+        }
+        if (count <= 0)
+            return -1;
+        buf += count;
+        n -= count;
+    }
+    return 0;
+}
+
+static void echo(int connfd)
+{
+    static char buf[BUFSIZE];
+    ssize_t n = read(connfd, buf, BUFSIZE);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0 || writen(connfd, buf, n) < 0)
+        close(connfd);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: epoll_server PORT\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons(atoi(argv[1])),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int one = 1, listenfd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(listenfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listenfd, (struct sockaddr *)&addr, sizeof addr) || listen(listenfd, 4096)) {
+        perror("listen");
+        return 1;
+    }
+    int epfd = epoll_create1(0);
+    struct epoll_event events[MAXEVENTS], event = {.events = EPOLLIN, .data.fd = listenfd};
+    epoll_ctl(epfd, EPOLL_CTL_ADD, listenfd, &event);
+    for (;;) {
+        int n = epoll_wait(epfd, events, MAXEVENTS, -1);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.fd != listenfd) {
+                echo(events[i].data.fd);
+                continue;
+            }
+            event.data.fd = accept4(listenfd, NULL, NULL, SOCK_NONBLOCK);
+            if (event.data.fd < 0)
+                continue;
+            setsockopt(event.data.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+            epoll_ctl(epfd, EPOLL_CTL_ADD, event.data.fd, &event);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+/** Echo servers under `loadgen`, which costs the least of all clients: no runtime is measured. */
+import {
+  compile,
+  deno,
+  type Effort,
+  has,
+  here,
+  median,
+  printTable,
+  run,
+  startServer,
+} from "./run.ts";
+
+/** What `loadgen` does: connections, lines in flight on each, and bytes of a line. */
+export interface Load {
+  connections: number;
+  depth: number;
+  length: number;
+}
+
+/** A server under a load: lines a second of each round, and medians of microseconds. */
+export interface ServerRow extends Load {
+  peer: string;
+  linesPerSecond: number[];
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+  max: number;
+}
+
+/** A server, if all that it needs is on this machine. */
+interface Server {
+  command?: (port: string) => string[];
+  env?: Record<string, string>;
+  /** Connections that it can have: a process each takes its time. */
+  max?: number;
+}
+
+const FAIR = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "100" };
+const ours = (...flags: string[]): Server => ({
+  command: (port) => deno("../server.ts", port, "--concurrency=10000", "--backlog=4096", ...flags),
+});
+const plain = (port: string) => deno("peers/plain_echo.ts", port);
+const compiled = (program: string | undefined, max?: number): Server => ({
+  command: program === undefined ? undefined : (port) => [program, port],
+  max,
+});
+const installed = (program: string, args: (port: string) => string[], max?: number): Server => ({
+  command: has(program) ? (port) => [program, ...args(port)] : undefined,
+  max,
+});
+
+/** What `loadgen` is compared with: one thread, as few system calls as there can be. */
+export const LIMIT = "C, epoll";
+
+/** All servers, by name. */
+export const SERVERS: Record<string, Server> = {
+  "ours": ours(),
+  "ours, --quiet": ours("--quiet"),
+  "ours, --workers=2": ours("--workers=2"),
+  "plain Deno": { command: plain },
+  "plain Deno, fair": { command: plain, env: FAIR },
+  "node:net in Deno": { command: (port) => deno("peers/node_pipe.mjs", port) },
+  "node:net in Node": installed("node", (port) => [here("peers/node_pipe.mjs"), port]),
+  "node:net in Bun": installed("bun", (port) => [here("peers/node_pipe.mjs"), port]),
+  [LIMIT]: compiled(await compile("peers/epoll_server.c")),
+  "C, fork": compiled(await compile("peers/fork_server.c"), 1000),
+  "Go": compiled(await compile("peers/echo_server.go")),
+  "Python, asyncio": installed("python3", (port) => [here("peers/python_echo.py"), port]),
+  "socat": installed(
+    "socat",
+    (port) => [`TCP-LISTEN:${port},fork,reuseaddr,backlog=4096,nodelay`, "PIPE"],
+    200,
+  ),
+  "ncat": installed(
+    "ncat",
+    (port) => ["-l", "127.0.0.1", port, "-k", "-m", "4096", "-e", "/bin/cat"],
+    200,
+  ),
+};
+
+const loadgen = await compile("loadgen.c");
+
+/** Runs `loadgen`, and returns the numbers that it prints, by name. */
+export async function generate(
+  port: string,
+  { connections, depth, length }: Load,
+  seconds: number,
+): Promise<Record<string, number>> {
+  if (loadgen === undefined) throw new Error("loadgen needs gcc");
+  const args = ["127.0.0.1", port, connections, length, depth, seconds].map(String);
+  const report = await run([loadgen, ...args]);
+  const pairs = report.split(" ").map((pair) => pair.split("="));
+  return Object.fromEntries(pairs.map(([name, value]) => [name, Number(value)]));
+}
+
+/** The servers under each load, in turn. */
+export async function measureServers(
+  loads: Load[],
+  names: string[],
+  { seconds, rounds }: Effort,
+): Promise<{ rows: ServerRow[]; missing: string[] }> {
+  const rows: ServerRow[] = [];
+  const missing = names.filter((name) => SERVERS[name].command === undefined);
+  for (const load of loads) {
+    const reports: Record<string, Record<string, number>[]> = {};
+    const failed = new Set<string>();
+    for (let round = 0; round < rounds; round++) {
+      for (const name of names) {
+        const { command, env, max = Infinity } = SERVERS[name];
+        if (!command || failed.has(name) || load.connections > max) continue;
+        try {
+          await using server = await startServer(command, env);
+          (reports[name] ??= []).push(await generate(server.port, load, seconds));
+        } catch (error) {
+          failed.add(name);
+          missing.push(`${name} with ${show(load)} (${(error as Error).message})`);
+        }
+      }
+    }
+    for (const [peer, all] of Object.entries(reports)) {
+      if (failed.has(peer)) continue;
+      const of = (name: string) => median(all.map((report) => report[name]));
+      rows.push({
+        peer,
+        ...load,
+        linesPerSecond: all.map((report) => report["lines/s"]),
+        p50: of("p50us"),
+        p90: of("p90us"),
+        p99: of("p99us"),
+        p999: of("p999us"),
+        max: of("max_us"),
+      });
+    }
+    printLoad(load, rows.filter((row) => show(row) === show(load)));
+  }
+  return { rows, missing };
+}
+
+/** A load in words. */
+export function show({ connections, depth, length }: Load): string {
+  return `${connections} connections, depth ${depth}, ${length} B`;
+}
+
+function printLoad(load: Load, rows: ServerRow[]): void {
+  const limit = rows.find(({ peer }) => peer === LIMIT);
+  const rate = ({ linesPerSecond }: ServerRow) => median(linesPerSecond);
+  const ms = (microseconds: number) => (microseconds / 1000).toPrecision(3);
+  printTable(
+    [show(load), "lines/s", `of ${LIMIT}`, "p50, ms", "p99", "p99.9", "max"],
+    rows.map((row) => [
+      row.peer,
+      rate(row).toLocaleString("en"),
+      limit === undefined ? "" : (rate(row) / rate(limit)).toFixed(2),
+      ...[row.p50, row.p99, row.p999, row.max].map(ms),
+    ]),
+  );
+}

@@ -1,0 +1,49 @@
+/** Where a client connects to, as its command line has it. */
+import { address } from "../net/address.ts";
+import { type Flags, toInteger, UsageError } from "./flags.ts";
+import { PORT } from "./program.ts";
+
+/** What a command line names; it can be sent from thread to thread. */
+export interface Target {
+  host: string;
+  port: number;
+  /** The path of a Unix socket, instead of the host and the port. */
+  unix: string | undefined;
+  tls: boolean;
+  /** Certificates that are trusted too, in PEM. */
+  caCerts: string[];
+}
+
+/**
+ * The target of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`, of `--unix`, `--tls` and `--cafile`.
+ *
+ * @throws {UsageError} If they make no sense.
+ */
+export async function toTarget({ positionals, values, set }: Flags): Promise<Target> {
+  let [host = "localhost", port = String(PORT)] = positionals;
+  if (positionals.length === 1) {
+    const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
+    if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
+  }
+  const { unix, cafile } = values;
+  const tls = set.has("tls");
+  const target = { host, port: toInteger("port", port, 1, 65535), unix, tls };
+  if (unix !== undefined && (tls || positionals.length > 0)) {
+    throw new UsageError(`no host, port or --tls goes with --unix=${unix}`);
+  }
+  if (cafile !== undefined && !tls) throw new UsageError(`--cafile=${cafile} goes with --tls`);
+  return { ...target, caCerts: await certificates(cafile) };
+}
+
+/** The target in one word. */
+export function show({ unix, host, port }: Target): string {
+  return unix ?? address(host, port);
+}
+
+/** The certificates of a file, in PEM. */
+async function certificates(path: string | undefined): Promise<string[]> {
+  if (path === undefined) return [];
+  const pem = await Deno.readTextFile(path);
+  if (pem.includes("-----BEGIN CERTIFICATE-----")) return [pem];
+  throw new Error(`--cafile=${path}: there is no certificate in it (PEM)`);
+}

@@ -1,0 +1,142 @@
+/**
+ * A load client for echo servers that proves what came back: each connection sends lines that
+ * no other sends, and compares every byte of the echo. Imported, the module is
+ * {@linkcode load}; run, it is the program. Its parts lie in `load/`.
+ *
+ * @module
+ */
+import { log } from "./cli/diagnostics.ts";
+import type { Flags } from "./cli/flags.ts";
+import { exit, run } from "./cli/program.ts";
+import { onSignal, signalCode } from "./cli/signals.ts";
+import type { Stdout } from "./cli/stdout.ts";
+import { openTarget } from "./client.ts";
+import { COMMAND_LINE, loadFlags, type Plan, planned } from "./load/command_line.ts";
+import type { LoadConn } from "./load/connection.ts";
+import { drive, type LoadResult } from "./load/drive.ts";
+import { FAULTS } from "./load/fault.ts";
+import { Generator, type Thread } from "./load/generator.ts";
+import { showProgress } from "./load/progress.ts";
+import { jsonSecond, jsonSummary, summary } from "./load/report.ts";
+import { makeFair, startWorkers } from "./load/workers.ts";
+import { rioWriten } from "./rio.ts";
+
+export type { LoadConn } from "./load/connection.ts";
+export type { LoadResult } from "./load/drive.ts";
+export { Fault, type FaultKind, type Place } from "./load/fault.ts";
+export { type Counts, Histogram } from "./load/histogram.ts";
+
+/** What {@linkcode load} takes. */
+export interface LoadOptions {
+  /** Connections, 1 to 100000; 50 unless given. */
+  connections?: number;
+  /** Lines in flight on each, 1 unless given. All together have 512 MiB at most. */
+  depth?: number;
+  /** Bytes of a line, its newline included, 16 to 1048576; 64 unless given. */
+  length?: number;
+  /** Milliseconds that are measured, 5000 unless given. */
+  time?: number;
+  /** Milliseconds before, which aren't; a fifth as long, a second at most, unless given. */
+  warmup?: number;
+  /**
+   * Lines a second, of all connections together; each is measured from the time it was due.
+   * Unless given, a line is sent as soon as another has come back.
+   */
+  rate?: number;
+  /** Lines after which a connection is replaced by a new one; never unless given. */
+  churn?: number;
+  /** Milliseconds to wait for the next byte that is owed, 10000 unless given. */
+  timeout?: number;
+  /** Ends the load: what is in flight still comes back. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Loads an echo server, and compares every byte that comes back. It ends at the first fault.
+ *
+ * @param connect Opens a connection.
+ * @param options How many, of what, for how long.
+ * @returns What was measured, and the fault, if there was one: only without is all that was
+ * sent known to have come back.
+ * @throws {RangeError} If a number is out of its range.
+ *
+ * @example
+ * ```ts
+ * import { openClientfd } from "@netp/rio/client";
+ * import { load } from "@netp/rio/load";
+ * import { echo, openListenfd, serve } from "@netp/rio/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const listenfd = openListenfd(0, { host: "127.0.0.1" });
+ * const served = serve(listenfd, (connfd) => echo(connfd), { concurrency: 10 });
+ *
+ * const connect = () => openClientfd("127.0.0.1", listenfd.addr.port);
+ * const { fault, histogram } = await load(connect, { connections: 10, time: 100 });
+ * assertEquals(fault, undefined);
+ * console.log(`p99: ${histogram.quantile(0.99)} ms`);
+ * listenfd.close();
+ * await served;
+ * ```
+ */
+export async function load(
+  connect: () => Promise<LoadConn>,
+  options: LoadOptions = {},
+): Promise<LoadResult> {
+  const { time = 5000, warmup = Math.min(1000, time / 5), signal, ...given } = options;
+  const shape = {
+    connections: 50,
+    depth: 1,
+    length: 64,
+    rate: undefined,
+    churn: Infinity,
+    timeout: 10_000,
+    ...given,
+  };
+  const thread = new Generator(connect, shape, 0, shape.connections);
+  return await drive([thread], { time, warmup, signal });
+}
+
+async function main(flags: Flags, stdout: Stdout): Promise<number> {
+  const plan = await loadFlags(flags);
+  const { time, warmup, json } = plan;
+  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
+  const stop = new AbortController();
+  let code = 0;
+  onSignal((signal) => {
+    code = signalCode(signal);
+    stop.abort();
+  });
+  const threads = await startThreads(plan);
+  log(planned(plan));
+  const progress = json ? undefined : showProgress(warmup + time);
+  const result = await drive(threads, {
+    time,
+    warmup,
+    signal: stop.signal,
+    onSecond: (second) => json ? print(jsonSecond(second, plan)) : progress?.second(second),
+  });
+  await progress?.end();
+  const { fault } = result;
+  if (fault !== undefined) code = FAULTS[fault.kind];
+  await print(json ? jsonSummary(result, plan, code) : summary(result, plan));
+  if (fault !== undefined) log(`load: ${fault.message}`);
+  return await exit(code, stdout);
+}
+
+/** The threads of a load: this one, unless others were asked for, or are fairer. */
+async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]> {
+  const { connections, timeout } = shape;
+  const fairness = makeFair(connections / (workers ?? 1));
+  if (fairness === "unfair") log(UNFAIR);
+  if (workers === undefined && fairness !== "fair in a new thread") {
+    const connect = () => openTarget(target, { connectTimeout: timeout });
+    return [new Generator(connect, shape, 0, connections)];
+  }
+  return await startWorkers(workers ?? 1, shape, target);
+}
+
+const UNFAIR =
+  "load: more than 100 connections in a thread starve one another, and long round trips are\n" +
+  "this program's own; deno task load prevents it (--allow-read --allow-env), or more --workers";
+
+if (import.meta.main) await run(COMMAND_LINE, main);

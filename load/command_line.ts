@@ -1,0 +1,116 @@
+/** What the load client may be told on its command line, and what it says before it begins. */
+import {
+  type CommandLine,
+  count,
+  type Flags,
+  toInteger,
+  toMilliseconds,
+  UsageError,
+} from "../cli/flags.ts";
+import { PORT } from "../cli/program.ts";
+import { show, type Target, toTarget } from "../cli/target.ts";
+import { FAULTS } from "./fault.ts";
+import { MAX_IN_FLIGHT, MAX_LENGTH, type Shape } from "./generator.ts";
+import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";
+
+const { corrupt, truncated, reset, refused, timeout } = FAULTS;
+
+/** The command line of load.ts. */
+export const COMMAND_LINE: CommandLine = {
+  name: "load",
+  about:
+    `A load client for echo servers: sends lines that differ from all others, compares every byte
+that comes back, and measures how long each took. It ends at the first fault.`,
+  positionals: [
+    ["host", "the server's name or address (default localhost); also HOST:PORT"],
+    ["port", `its port (default ${PORT})`],
+  ],
+  flags: [
+    ["unix=PATH", "connect to a Unix socket instead"],
+    ["tls", "speak TLS"],
+    ["cafile=FILE", "trust these certificates too (PEM)"],
+    ["connections=N", `connections at once, ${MAX_CONNECTIONS} at most (default 50)`],
+    ["depth=N", "lines in flight on each (default 1)"],
+    [
+      "length=N",
+      `bytes of a line, its newline included, ${MIN_LENGTH} to ${MAX_LENGTH} (default 64)`,
+    ],
+    ["seconds=SEC", "how long to measure (default 5), after a fifth of that, 1 s at most"],
+    [
+      "rate=N",
+      "lines a second, all connections together: each is measured from\nthe time it was due (default: one is sent when one comes back)",
+    ],
+    ["churn=K", "a new connection every K lines"],
+    ["workers=N", "threads, which share the connections (default: one)"],
+    ["timeout=SEC", "time to wait for a byte that is owed (default 10)"],
+    ["json", "a line of JSON a second, and one at the end"],
+  ],
+  notes: `All that was sent and hasn't come back is ${MAX_IN_FLIGHT / 2 ** 20} MiB at most.
+Exit codes: 0 all came back, 1 the network failed, 2 usage, ${corrupt} corrupt: another byte came
+back, ${truncated} truncated: the peer closed too early, ${reset} reset, ${refused} refused, ${timeout} timeout;
+130 after Ctrl-C, which ends it with what was measured so far.`,
+};
+
+/** What the load client is told. */
+export interface Plan {
+  target: Target;
+  shape: Shape;
+  time: number;
+  warmup: number;
+  workers: number | undefined;
+  json: boolean;
+}
+
+/**
+ * What a command line says.
+ *
+ * @throws {UsageError} If it makes no sense.
+ */
+export async function loadFlags(flags: Flags): Promise<Plan> {
+  const { values, set } = flags;
+  const integer = (name: string, min: number, max: number) => {
+    const value = values[name];
+    return value === undefined ? undefined : toInteger(`--${name}`, value, min, max);
+  };
+  const time = (name: string, seconds: string) =>
+    toMilliseconds(`--${name}`, values[name] ?? seconds);
+  const shape = {
+    connections: integer("connections", 1, MAX_CONNECTIONS) ?? 50,
+    depth: integer("depth", 1, MAX_IN_FLIGHT) ?? 1,
+    length: integer("length", MIN_LENGTH, MAX_LENGTH) ?? 64,
+    rate: integer("rate", 1, 10_000_000),
+    churn: integer("churn", 1, 1_000_000_000) ?? Infinity,
+    timeout: time("timeout", "10"),
+  };
+  const workers = integer("workers", 1, Math.min(256, shape.connections));
+  const bytes = shape.connections * shape.depth * shape.length;
+  if (bytes > MAX_IN_FLIGHT) {
+    throw new UsageError(
+      `--connections, --depth and --length make ${bytes} bytes in flight, ${MAX_IN_FLIGHT} at most`,
+    );
+  }
+  const measured = time("seconds", "5");
+  return {
+    target: await toTarget(flags),
+    shape,
+    time: measured,
+    warmup: Math.min(1000, measured / 5),
+    workers,
+    json: set.has("json"),
+  };
+}
+
+/** What a load will do, in one line. */
+export function planned({ target, shape, time, warmup, workers }: Plan): string {
+  const { connections, depth, length, rate, churn } = shape;
+  const what = [
+    `${count(connections, "connection")}, ${
+      count(depth, "line")
+    } of ${length} bytes in flight on each`,
+    ...rate === undefined ? [] : [count(rate, "line") + " a second in all"],
+    ...churn === Infinity ? [] : [`a new connection every ${count(churn, "line")}`],
+    ...workers === undefined ? [] : [count(workers, "thread")],
+    `${time / 1000} s after ${warmup / 1000} s of warm-up`,
+  ];
+  return `load: ${show(target)}: ${what.join(", ")}`;
+}

@@ -1,0 +1,118 @@
+/** A load from its begin to its end: warm-up, the seconds that count, and what is left. */
+import process from "node:process";
+import { within } from "../net/time.ts";
+import { Fault } from "./fault.ts";
+import type { Thread } from "./generator.ts";
+import { Histogram } from "./histogram.ts";
+
+/** How long a load takes, and who is told. */
+export interface DriveOptions {
+  /** Milliseconds that are measured, and those before. */
+  time: number;
+  warmup: number;
+  signal?: AbortSignal;
+  /** Called each second, and with what is left of the last. */
+  onSecond?: (second: Second) => unknown;
+}
+
+/** What one second has brought. */
+export interface Second {
+  /** Milliseconds measured until its end, and of it. */
+  end: number;
+  time: number;
+  histogram: Histogram;
+}
+
+/** What a load has brought. */
+export interface LoadResult {
+  /** Milliseconds that were measured. */
+  time: number;
+  /** Lines that came back in that time. */
+  lines: number;
+  /** Their round trips, and with a rate those that were due in that time. */
+  histogram: Histogram;
+  /** Lines that were due and couldn't be sent, since the peer owed too many. */
+  unsent: number;
+  /** Connections opened, warm-up included. */
+  opened: number;
+  /** Processor time of this program in that time, per thread of the load: 1 is all there is. */
+  busy: number;
+  /** What has ended it before its time. */
+  fault: Fault | undefined;
+}
+
+/** Runs a load. */
+export async function drive(threads: Thread[], options: DriveOptions): Promise<LoadResult> {
+  const { time, warmup, signal, onSecond } = options;
+  const histogram = new Histogram();
+  const result: LoadResult = {
+    time: 0,
+    lines: 0,
+    histogram,
+    unsent: 0,
+    opened: 0,
+    busy: 0,
+    fault: undefined,
+  };
+  const stopped = Promise.withResolvers<boolean>();
+  const stop = () => stopped.resolve(true);
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+
+  /** Begin and end of the second, once the warm-up is over. */
+  let begin: number | undefined;
+  let last = 0;
+  let cpu: ReturnType<typeof process.cpuUsage>;
+  const each = (act: (thread: Thread) => Promise<number>) =>
+    Promise.all(threads.map(act)).then((ns) => ns.reduce((sum, n) => sum + n, 0));
+  const take = async () => {
+    const second = new Histogram();
+    for (const counts of await Promise.all(threads.map((thread) => thread.take()))) {
+      second.add(counts);
+    }
+    return second;
+  };
+  const endSecond = async () => {
+    const second = await take();
+    if (begin === undefined) return;
+    const end = performance.now() - begin;
+    histogram.add(second);
+    result.lines += second.count;
+    result.time = end;
+    const { user, system } = process.cpuUsage(cpu);
+    result.busy = (user + system) / 1000 / end / threads.length;
+    if (end > last) await onSecond?.({ end, time: end - last, histogram: second });
+    last = end;
+  };
+
+  try {
+    const open = Promise.all(threads.map((thread) => thread.open())).then(() => false);
+    if (!(await Promise.race([open, stopped.promise]))) {
+      const ended = Promise.all(threads.map((thread) => thread.begin())).then(() => true);
+      const over = Promise.race([ended, stopped.promise]);
+      over.catch(() => {}); // it is awaited below, or its time is over
+      if (!(await within(warmup, over))) {
+        await take();
+        begin = performance.now();
+        cpu = process.cpuUsage();
+        for (let next = 0, stop; !stop && next < time;) {
+          next = Math.min(next + 1000, time);
+          stop = await within(Math.max(0, begin + next - performance.now()), over);
+          await endSecond();
+        }
+      }
+      result.unsent = await each((thread) => thread.stop());
+      await ended;
+      if (begin !== undefined) histogram.add(await take());
+    }
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    result.fault = error;
+    await endSecond();
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    result.opened = await each((thread) => thread.opened());
+    for (const thread of threads) thread.close();
+  }
+  return result;
+}

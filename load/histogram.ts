@@ -1,0 +1,71 @@
+/**
+ * A histogram of round trips, laid out as HdrHistogram's: 128 buckets for each power of two, so
+ * that a value is known to 0.8 %. It is the project's own, since a line costs 6 ns so, 70 with
+ * `node:perf_hooks` or `npm:hdr-histogram-js`; that of `perf_hooks` neither goes to another
+ * thread nor shows its counts, and `hdr-histogram-js` is a download.
+ */
+
+/** Values are counted in tenths of a microsecond: up to 214 s; what is longer counts as that. */
+const UNITS = 10_000; // a millisecond
+const MAX_VALUE = 2 ** 31 - 1;
+const HALF_BITS = 7;
+const HALF = 1 << HALF_BITS;
+const BUCKETS = (32 - HALF_BITS) * HALF;
+
+/** What a histogram is when it is sent to another thread. */
+export type Counts = Pick<Histogram, "counts" | "max">;
+
+/** How often each round trip was measured. */
+export class Histogram {
+  /** How many were recorded. */
+  count = 0;
+  /** The longest, in milliseconds. */
+  max = 0;
+  /** How many are in each bucket. */
+  readonly counts: Float64Array<ArrayBuffer> = new Float64Array(BUCKETS);
+
+  /** Records so many round trips of so many milliseconds. */
+  record(ms: number, times: number = 1): void {
+    const value = Math.min(ms * UNITS, MAX_VALUE) | 0;
+    const shift = value < 2 * HALF ? 0 : 31 - HALF_BITS - Math.clz32(value);
+    this.counts[shift * HALF + (value >>> shift)] += times;
+    this.count += times;
+    if (ms > this.max) this.max = ms;
+  }
+
+  /** The round trip, in milliseconds, that `share` of all, 0 to 1, took at most. */
+  quantile(share: number): number {
+    const rank = share * this.count;
+    for (let i = 0, sum = 0; i < BUCKETS; i++) {
+      sum += this.counts[i];
+      if (sum > 0 && sum >= rank) return Math.min(this.max, upper(i));
+    }
+    return this.max;
+  }
+
+  /** How many took more than `from` milliseconds and at most `to`, to 0.8 %. */
+  between(from: number, to: number): number {
+    return this.counts.reduce((sum, n, i) => upper(i) > from && upper(i) <= to ? sum + n : sum, 0);
+  }
+
+  /** Takes what was counted, to be sent; it begins anew. */
+  take(): Counts {
+    const taken = { counts: this.counts.slice(), max: this.max };
+    this.counts.fill(0);
+    this.count = this.max = 0;
+    return taken;
+  }
+
+  /** Adds what another has counted. */
+  add({ counts, max }: Counts): void {
+    counts.forEach((n, i) => this.counts[i] += n);
+    this.count += counts.reduce((sum, n) => sum + n, 0);
+    this.max = Math.max(this.max, max);
+  }
+}
+
+/** The upper end of a bucket, in milliseconds. */
+function upper(bucket: number): number {
+  const shift = Math.max(0, (bucket >>> HALF_BITS) - 1);
+  return ((bucket - shift * HALF + 1) * 2 ** shift) / UNITS;
+}

@@ -1,0 +1,59 @@
+/** The progress bar of `@std/cli`, on a terminal, where JSR can be reached. */
+import type { ProgressBar } from "jsr:@std/cli@^1.0.25/unstable-progress-bar";
+import type { Second } from "./drive.ts";
+
+/** In a constant, so that it isn't fetched unless there is a terminal. */
+const SPECIFIER = "jsr:@std/cli@^1.0.25/unstable-progress-bar";
+const WIDTH = 40;
+
+/** A bar that is drawn as soon as it has been loaded, if it can be. */
+export interface Progress {
+  /** Shows what a second has brought. */
+  second(second: Second): void;
+  /** Clears it. */
+  end(): Promise<void>;
+}
+
+/** Shows progress, of so many milliseconds, if standard error is a terminal. */
+export function showProgress(time: number): Progress | undefined {
+  if (!Deno.stderr.isTerminal()) return undefined;
+  const start = performance.now();
+  let speed = "warm-up";
+  let bar: ProgressBar | undefined;
+  let ended = false;
+  const writable = new WritableStream<Uint8Array>({
+    write: async (bytes) => {
+      await Deno.stderr.write(bytes);
+    },
+  });
+  const formatter = ({ progressBar }: { progressBar: string }) => {
+    const seconds = (performance.now() - start) / 1000;
+    return `[${progressBar}] ${Math.min(seconds, time / 1000).toFixed(0)} of ${
+      time / 1000
+    } s, ${speed}`;
+  };
+  import(SPECIFIER).then((module) => {
+    if (ended) return;
+    const options = {
+      max: time,
+      barLength: WIDTH,
+      clear: true,
+      interval: 200,
+      formatter,
+      writable,
+    };
+    bar = new module.ProgressBar(options) as ProgressBar;
+    ticker = setInterval(() => bar!.value = performance.now() - start, 200);
+  }, () => {}); // it can't be had: there is none
+  let ticker: ReturnType<typeof setInterval> | undefined;
+  return {
+    second({ time, histogram }) {
+      speed = `${Math.round(histogram.count / time * 1000).toLocaleString("en")} lines/s`;
+    },
+    async end() {
+      ended = true;
+      clearInterval(ticker);
+      await bar?.stop();
+    },
+  };
+}

@@ -1,0 +1,120 @@
+/** What a load has brought, as text and as JSON. */
+import { count } from "../cli/flags.ts";
+import { show } from "../cli/target.ts";
+import type { Plan } from "./command_line.ts";
+import type { LoadResult, Second } from "./drive.ts";
+import type { Histogram } from "./histogram.ts";
+
+const QUANTILES = { p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 };
+/** Columns of the longest bar, each of which is drawn in eighths. */
+const WIDTH = 50;
+const EIGHTHS = " ▏▎▍▌▋▊▉";
+/** The steps of a drawn histogram, in each power of ten. */
+const STEPS = [1, 1.5, 2, 3, 5, 7];
+
+/** The report, with the histogram drawn. */
+export function summary(result: LoadResult, { shape: { length } }: Plan): string {
+  const { lines, time, histogram, unsent, opened, busy } = result;
+  if (time === 0) return "";
+  const { lines: rate, megabytes } = speed(lines, time, length);
+  const text = [
+    `${en(lines)} lines in ${(time / 1000).toFixed(1)} s: ${en(rate)} lines/s, ` +
+    `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}, ` +
+    `this client ${(busy * 100).toFixed(0)} % busy`,
+  ];
+  if (unsent > 0) text.push(`${count(unsent, "line")} couldn't be sent when due: too slow a peer`);
+  if (histogram.count > 0) {
+    const times = Object.entries(roundTrips(histogram)).map(([name, ms]) => `${name} ${ms}`);
+    text.push(`round trip, ms: ${times.join(", ")}`, "", ...drawn(histogram));
+  }
+  return text.join("\n") + "\n";
+}
+
+/** A second as a line of JSON. */
+export function jsonSecond({ end, time, histogram }: Second, { shape: { length } }: Plan): string {
+  const { count: lines } = histogram;
+  const rates = speed(lines, time, length);
+  return json({
+    seconds: round(end / 1000),
+    lines,
+    linesPerSecond: rates.lines,
+    megabytesPerSecond: round(rates.megabytes),
+    milliseconds: roundTrips(histogram),
+  });
+}
+
+/** The summary as a line of JSON. */
+export function jsonSummary(result: LoadResult, plan: Plan, code: number): string {
+  const { lines, time, histogram, unsent, opened, busy, fault } = result;
+  const { connections, depth, length, rate, churn, timeout } = plan.shape;
+  const rates = speed(lines, time, length);
+  return json({
+    summary: {
+      target: show(plan.target),
+      connections,
+      depth,
+      length,
+      rate,
+      churn: churn === Infinity ? undefined : churn,
+      workers: plan.workers,
+      timeout: timeout / 1000,
+      seconds: round(time / 1000),
+      lines,
+      linesPerSecond: rates.lines,
+      megabytesPerSecond: round(rates.megabytes),
+      milliseconds: roundTrips(histogram),
+      unsent,
+      opened,
+      busy: round(busy),
+      fault: fault === undefined ? null : { kind: fault.kind, ...fault.place, what: fault.what },
+      exitCode: code,
+    },
+  });
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value) + "\n";
+}
+
+function speed(lines: number, time: number, length: number) {
+  const rate = time > 0 ? lines / time * 1000 : 0;
+  return { lines: Math.round(rate), megabytes: rate * length / 1e6 };
+}
+
+/** The round trips of some quantiles, in milliseconds. */
+function roundTrips(histogram: Histogram): Record<string, number> {
+  const times = Object.entries(QUANTILES).map(([name, q]) => [name, round(histogram.quantile(q))]);
+  return { ...Object.fromEntries(times), max: round(histogram.max) };
+}
+
+/** Four digits are more than the histogram knows. */
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+function en(n: number): string {
+  return n.toLocaleString("en");
+}
+
+/** A bar for each step between the fastest and the slowest. */
+function drawn(histogram: Histogram): string[] {
+  const rows: { from: number; to: number; share: number }[] = [];
+  for (let i = 0, from = 0; from < histogram.max; i++) {
+    const to = STEPS[i % STEPS.length] * 10 ** (Math.floor(i / STEPS.length) - 3);
+    const share = histogram.between(from, to) / histogram.count;
+    if (share > 0 || rows.length > 0) rows.push({ from, to, share });
+    from = to;
+  }
+  const most = Math.max(...rows.map(({ share }) => share));
+  const label = (ms: number) => String(round(ms));
+  const width = Math.max(...rows.map(({ to }) => label(to).length));
+  return rows.map(({ from, to, share }) => {
+    const range = `${label(from).padStart(width)} to ${label(to).padStart(width)} ms`;
+    return `${range} ${`${(share * 100).toFixed(1)} %`.padStart(7)} ${bar(share / most)}`.trimEnd();
+  });
+}
+
+function bar(share: number): string {
+  const eighths = Math.ceil(share * WIDTH * 8);
+  return "█".repeat(Math.floor(eighths / 8)) + EIGHTHS[eighths % 8];
+}

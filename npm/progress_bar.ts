@@ -1,0 +1,39 @@
+/** Stands in for the progress bar that this project takes from `@std/cli`. */
+
+/** What this project uses of the options of `ProgressBar`. */
+export interface ProgressBarOptions {
+  max: number;
+  barLength: number;
+  interval: number;
+  clear: boolean;
+  formatter: (formatter: { progressBar: string }) => string;
+  writable: WritableStream<Uint8Array>;
+}
+
+/** A bar that is drawn again and again. */
+export class ProgressBar {
+  value = 0;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor({ max, barLength, interval, formatter, writable }: ProgressBarOptions) {
+    this.#writer = writable.getWriter();
+    const print = () => {
+      const filled = Math.trunc(Math.min(this.value / max, 1) * barLength);
+      const progressBar = "#".repeat(filled).padEnd(barLength, "-");
+      return this.#print(formatter({ progressBar }));
+    };
+    this.#timer = setInterval(print, interval);
+    print();
+  }
+
+  async #print(text: string): Promise<void> {
+    await this.#writer.write(new TextEncoder().encode(`\r\u001b[K${text}`)).catch(() => {});
+  }
+
+  /** Clears it. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#print("");
+  }
+}

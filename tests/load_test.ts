@@ -1,0 +1,435 @@
+/** The load client: what it proves, what it finds, and where. */
+import { createServer } from "node:net";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { openClientfd } from "@netp/rio/client";
+import { Histogram, load, type LoadOptions } from "@netp/rio/load";
+import { Rio, rioWriten } from "@netp/rio/rio";
+import { Lines } from "../load/lines.ts";
+import { bytes, freePort, has, Program, runProgram, startServer, text } from "./helpers.ts";
+
+const script = (...args: (string | number)[]) =>
+  runProgram(Program.script("load.ts", "127.0.0.1", ...args));
+
+/** Serves each connection, the first of which is number 0, while `act` runs. */
+async function against<T>(
+  serve: (connfd: Deno.TcpConn, number: number) => Promise<void>,
+  act: (port: number) => Promise<T>,
+): Promise<T> {
+  const listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const connfds: Deno.TcpConn[] = [];
+  const handlers: Promise<void>[] = [];
+  const accepting = (async () => {
+    for await (const connfd of listenfd) {
+      connfds.push(connfd);
+      const close = () => connfd[Symbol.dispose]();
+      handlers.push(serve(connfd, handlers.length).then(close, close));
+    }
+  })();
+  try {
+    return await act(listenfd.addr.port);
+  } finally {
+    listenfd.close();
+    await accepting;
+    for (const connfd of connfds) connfd[Symbol.dispose]();
+    await Promise.all(handlers);
+  }
+}
+
+/** Echoes, and has `change` have each line before it goes back. */
+async function echo(
+  connfd: Deno.TcpConn,
+  change: (line: Uint8Array<ArrayBuffer>, number: number) => Uint8Array | Promise<Uint8Array>,
+): Promise<void> {
+  let number = 0;
+  for await (const line of new Rio(connfd)) {
+    await rioWriten(connfd, await change(line, number++));
+  }
+}
+
+/** The fault that a load ends with: its kind, its place and its message. */
+async function faultOf(port: number, options: LoadOptions) {
+  const { fault } = await load(() => openClientfd("127.0.0.1", port), { time: 60_000, ...options });
+  return fault && { kind: fault.kind, ...fault.place, message: fault.message };
+}
+
+Deno.test("no line is sent twice, and all connections send others", () => {
+  const seen = new Set<string>();
+  for (const connection of [0, 1, 99_999]) {
+    const lines = new Lines(connection, 3, 16);
+    for (const line of [0, 1, 2, 3, 4, 5, 999_999_999]) {
+      lines.set(line);
+      const at = line % 3 * 16;
+      const sent = text(lines.bytes.subarray(at, at + 16));
+      assertEquals(
+        sent,
+        `${String(connection).padStart(5, "0")} ${String(line).padStart(9, "0")}\n`,
+      );
+      seen.add(sent);
+    }
+  }
+  assertEquals(seen.size, 21);
+});
+
+Deno.test("the histogram knows quantiles to 0.8 %", () => {
+  const histogram = new Histogram();
+  assertEquals([histogram.quantile(0.5), histogram.count, histogram.max], [0, 0, 0]);
+  for (let i = 1; i <= 100_000; i++) histogram.record(i / 100); // 0.01 to 1000 ms
+  for (const q of [0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999]) {
+    const error = histogram.quantile(q) / (q * 1000) - 1;
+    assert(error >= 0 && error < 0.008, `quantile ${q}: ${error}`);
+  }
+  assertEquals(histogram.quantile(1), 1000);
+  const tenth = histogram.between(100, 200) / histogram.count;
+  assert(Math.abs(tenth - 0.1) < 0.002, `${tenth}`);
+  histogram.record(10 ** 9); // eleven days count as 214 s, but for the maximum
+  assertEquals(histogram.max, 10 ** 9);
+
+  const taken = histogram.take();
+  assertEquals([histogram.count, histogram.max], [0, 0]);
+  histogram.add(taken);
+  histogram.add(taken);
+  assertEquals([histogram.count, histogram.max], [200_002, 10 ** 9]);
+});
+
+Deno.test("all comes back: of any depth and length, at a rate, with connections that end", async () => {
+  const shapes: LoadOptions[] = [
+    { connections: 3 },
+    { connections: 1, depth: 128 },
+    { connections: 2, depth: 3, length: 16 },
+    { connections: 2, depth: 16, length: 8000 },
+    { connections: 1, depth: 2, length: 200_000 },
+    { connections: 4, depth: 2, churn: 3 },
+    { connections: 4, churn: 1 },
+    { connections: 4, rate: 1000 },
+    { connections: 4, rate: 1000, churn: 2, depth: 2 },
+  ];
+  for (const shape of shapes) {
+    let opened = 0;
+    const serve = (connfd: Deno.TcpConn) => {
+      opened++;
+      return connfd.readable.pipeTo(connfd.writable);
+    };
+    const result = await against(
+      serve,
+      (port) => load(() => openClientfd("127.0.0.1", port), { time: 50, ...shape }),
+    );
+    assertEquals(result.fault, undefined);
+    assert(result.lines > 0, JSON.stringify(shape));
+    assertEquals(result.opened, opened);
+    if (shape.churn) assert(opened > 4, `${opened} connections`);
+    else assertEquals(opened, shape.connections);
+  }
+});
+
+Deno.test("a wrong byte is found where it is", async () => {
+  const fault = await against(
+    (connfd) =>
+      echo(connfd, (line, number) => {
+        if (number === 7) line[20] = 0x7f;
+        return line;
+      }),
+    (port) => faultOf(port, { connections: 1, length: 32 }),
+  );
+  assertEquals(fault, {
+    kind: "corrupt",
+    connection: 0,
+    byte: 244,
+    line: 7,
+    message: "corrupt: connection 0, byte 244 (line 7): 0x7f came back for 0x53",
+  });
+});
+
+Deno.test("an answer to somebody else is found, and to whom it was", async () => {
+  const lines = [0, 1].map(() => Promise.withResolvers<Uint8Array>());
+  const fault = await against((connfd, number) =>
+    echo(connfd, async (line, i) => {
+      if (i !== 0) return line;
+      lines[number].resolve(line.slice());
+      return await lines[1 - number].promise;
+    }), (port) => faultOf(port, { connections: 2 }));
+  assertMatch(
+    fault!.message,
+    /^corrupt: connection 0, byte 4 \(line 0\): 0x31 came back for 0x30, of line 0 of connection 1$|^corrupt: connection 1, byte 4 \(line 0\): 0x30 came back for 0x31, of line 0 of connection 0$/,
+  );
+});
+
+Deno.test("an answer that comes twice is found", async () => {
+  const twice = (line: Uint8Array) => Uint8Array.of(...line, ...line);
+  const serve = (connfd: Deno.TcpConn) => echo(connfd, twice);
+  assertEquals(
+    (await against(serve, (port) => faultOf(port, { connections: 1 })))!.message,
+    "corrupt: connection 0, byte 64 (line 1): 0x30 came back for nothing sent",
+  );
+  assertEquals(
+    (await against(serve, (port) => faultOf(port, { connections: 1, depth: 2 })))!.message,
+    "corrupt: connection 0, byte 78 (line 1): 0x30 came back for 0x31, of line 0 of connection 0",
+  );
+});
+
+Deno.test("one that comes again after the last line is found too", async () => {
+  const fault = await against(async (connfd) => {
+    await echo(connfd, (line) => line);
+    await rioWriten(connfd, Uint8Array.of(0x21));
+  }, (port) => faultOf(port, { connections: 1, rate: 1, time: 10, warmup: 0 }));
+  assertEquals(
+    fault!.message,
+    "corrupt: connection 0, byte 64 (line 1): 0x21 came back for nothing sent",
+  );
+});
+
+/** A server of each kind of fault, and what the program says and ends with. */
+const FAULTS: [
+  name: string,
+  serve: (connfd: Deno.TcpConn) => Promise<void>,
+  code: number,
+  line: string,
+][] = [
+  [
+    "corrupts",
+    (connfd) => echo(connfd, (line) => line.fill(0x7f, 63)),
+    3,
+    "load: corrupt: connection 0, byte 63 (line 0): 0x7f came back for 0x0a\n",
+  ],
+  [
+    "truncates",
+    async (connfd) => {
+      const line = await new Rio(connfd).readline();
+      await rioWriten(connfd, line!.subarray(0, 10));
+    },
+    4,
+    "load: truncated: connection 0, byte 10 (line 0): the peer closed: 10 of 64 bytes came back\n",
+  ],
+  [
+    "hangs",
+    async (connfd) => {
+      const line = await new Rio(connfd).readline();
+      await rioWriten(connfd, line!.subarray(0, 63));
+      await connfd.read(new Uint8Array(1));
+    },
+    7,
+    "load: timeout: connection 0, byte 63 (line 0): no byte came back for 0.3 s\n",
+  ],
+];
+for (const [name, serve, code, line] of FAULTS) {
+  Deno.test(`a server that ${name} has an exit code and a line of its own`, async () => {
+    const result = await against(
+      serve,
+      (port) => script(port, "--connections=1", "--timeout=0.3"),
+    );
+    assertEquals(result, {
+      code,
+      stdout: "",
+      stderr: `load: 127.0.0.1:${result.stderr.match(/:(\d+):/)![1]}: 1 connection, ` +
+        `1 line of 64 bytes in flight on each, 5 s after 1 s of warm-up\n${line}`,
+    });
+  });
+}
+
+Deno.test("a server that resets has an exit code and a line of its own", async () => {
+  const server = createServer((socket) => {
+    socket.once("data", () => socket.resetAndDestroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const { code, stdout, stderr } = await script(port, "--connections=1");
+  assertEquals([code, stdout, stderr.split("\n")[1]], [
+    5,
+    "",
+    "load: reset: connection 0, byte 0 (line 0): Connection reset by peer",
+  ]);
+  await new Promise((resolve) => server.close(resolve));
+});
+
+Deno.test("nobody there: exit code 6; a name that isn't known: 1", async () => {
+  const port = freePort();
+  const { code, stderr } = await script(port);
+  assertEquals(code, 6);
+  assertMatch(
+    stderr,
+    /^load: refused: connection \d+, byte 0 \(line 0\): connect to 127\.0\.0\.1 port \d+: Connection refused$/m,
+  );
+  const unknown = await runProgram(Program.script("load.ts", "no-such-host.invalid"));
+  assertEquals(unknown.code, 1);
+  assertMatch(
+    unknown.stderr,
+    /^load: network: connection \d+, byte 0 \(line 0\): connect to no-such/m,
+  );
+});
+
+Deno.test("what makes no sense, or has no bound, is refused", async () => {
+  for (
+    const [args, message] of [
+      [["--connections=0"], "--connections must be an integer from 1 to 100000, not 0"],
+      [["--length=15"], "--length must be an integer from 16 to 1048576, not 15"],
+      [["--workers=51"], "--workers must be an integer from 1 to 50, not 51"],
+      [["--seconds=never"], "--seconds must be seconds from 0.001 to 1000000, not never"],
+      [
+        ["--depth=10000", "--length=10000"],
+        "--connections, --depth and --length make 5000000000 bytes in flight, 536870912 at most",
+      ],
+      [["--unix=/tmp/x"], "no host, port or --tls goes with --unix=/tmp/x"],
+    ] as [string[], string][]
+  ) {
+    const { code, stdout, stderr } = await script(...args);
+    assertEquals([code, stdout, stderr.split("\n")[0]], [2, "", `load: ${message}`]);
+  }
+});
+
+Deno.test("the report: lines, round trips and their histogram", async () => {
+  await using server = await startServer("--concurrency=100", "--quiet");
+  const { code, stdout, stderr } = await script(server.port, "--seconds=0.3");
+  assertEquals(code, 0);
+  assertEquals(
+    stderr,
+    `load: 127.0.0.1:${server.port}: 50 connections, 1 line of 64 bytes in flight on each, ` +
+      "0.3 s after 0.06 s of warm-up\n",
+  );
+  assertMatch(
+    new TextDecoder().decode(bytes(stdout)),
+    /^[\d,]+ lines in \d\.\d s: [\d,]+ lines\/s, [\d.]+ MB\/s each way, 50 connections, this client \d+ % busy\nround trip, ms: p50 [\d.]+, p90 [\d.]+, p99 [\d.]+, p99\.9 [\d.]+, max [\d.]+\n\n( *[\d.]+ to +[\d.]+ ms +[\d.]+ %[ █▏▎▍▌▋▊▉]*\n)+$/,
+  );
+});
+
+Deno.test("--json: a line a second, and the summary, in threads too", async () => {
+  await using server = await startServer("--concurrency=100", "--quiet");
+  const args = ["--seconds=1.2", "--json", "--workers=2", "--connections=3", "--churn=5"];
+  const { code, stdout } = await script(server.port, ...args);
+  assertEquals(code, 0);
+  const [first, second, { summary }, ...rest] = stdout.trim().split("\n").map((line) =>
+    JSON.parse(line)
+  );
+  assertEquals(rest, []);
+  assertEquals(first.lines + second.lines, summary.lines);
+  assert(first.lines > second.lines && second.seconds > 1.1, JSON.stringify([first, second]));
+  for (const { milliseconds } of [first, second, summary]) {
+    assertEquals(Object.keys(milliseconds), ["p50", "p90", "p99", "p99.9", "max"]);
+    assert(milliseconds.p50 > 0 && milliseconds.p50 <= milliseconds.max);
+  }
+  const { lines: _l, linesPerSecond: _r, megabytesPerSecond: _m, milliseconds: _t, ...known } =
+    summary;
+  const { seconds: _s, opened, busy: _b, ...same } = known;
+  assert(opened > 3, `${opened}`);
+  assertEquals(same, {
+    target: `127.0.0.1:${server.port}`,
+    connections: 3,
+    depth: 1,
+    length: 64,
+    churn: 5,
+    workers: 2,
+    timeout: 10,
+    unsent: 0,
+    fault: null,
+    exitCode: 0,
+  });
+});
+
+Deno.test("a fault in a thread is told as one in the only one", async () => {
+  const { code, stdout, stderr } = await against(
+    (connfd, number) => echo(connfd, (line) => number === 3 ? line.fill(0x7f, 63) : line),
+    (port) => script(port, "--connections=4", "--workers=2", "--json"),
+  );
+  assertEquals(code, 3);
+  assertMatch(
+    stderr,
+    /^load: corrupt: connection \d, byte 63 \(line 0\): 0x7f came back for 0x0a$/m,
+  );
+  const { summary } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+  assertEquals([summary.exitCode, summary.fault.kind, summary.fault.byte], [3, "corrupt", 63]);
+});
+
+Deno.test("Ctrl-C ends it, and what was measured so far is printed", async () => {
+  await using server = await startServer("--concurrency=100", "--quiet");
+  await using program = Program.script(
+    "load.ts",
+    "127.0.0.1",
+    server.port,
+    "--seconds=600",
+    "--json",
+  );
+  await program.stdout.until(/\n/);
+  assertEquals(await program.stop("SIGINT"), 130);
+  const { summary } = JSON.parse(program.stdout.text.trim().split("\n").at(-1)!);
+  assert(summary.lines > 0 && summary.fault === null);
+});
+
+Deno.test("at a rate, a pause of the server counts with all lines that were due in it", async () => {
+  const long = async (options: LoadOptions) => {
+    const { histogram, fault } = await against((connfd) =>
+      echo(connfd, async (line, number) => {
+        if (number === 20) await new Promise((resolve) => setTimeout(resolve, 400));
+        return line;
+      }), (port) =>
+      load(() => openClientfd("127.0.0.1", port), {
+        connections: 1,
+        time: 800,
+        warmup: 0,
+        ...options,
+      }));
+    assertEquals(fault, undefined);
+    return histogram.between(100, Infinity);
+  };
+  assertEquals(await long({}), 1);
+  const many = await long({ rate: 200 });
+  assert(many > 40, `${many} of about 60`);
+});
+
+Deno.test("TLS and Unix sockets", async () => {
+  const files = ["--cert=tests/tls/cert.pem", "--key=tests/tls/key.pem"];
+  await using tls = await startServer("--concurrency=100", "--quiet", ...files);
+  const secure = ["--seconds=0.2", "--tls", "--cafile=tests/tls/ca.pem", "--connections=5"];
+  assertEquals((await script(tls.port, ...secure, "--churn=7")).code, 0);
+  const untrusted = await script(tls.port, "--seconds=0.2", "--tls");
+  assertEquals(untrusted.code, 1);
+  assertMatch(untrusted.stderr, /^load: network: .*TLS handshake with 127\.0\.0\.1/m);
+
+  const path = `${await Deno.makeTempDir()}/echo.sock`;
+  await using unix = Program.script("server.ts", `--unix=${path}`, "--concurrency=100", "--quiet");
+  await unix.stderr.until(/^listening/m);
+  const args = [`--unix=${path}`, "--seconds=0.2", "--depth=4"];
+  assertEquals((await runProgram(Program.script("load.ts", ...args))).code, 0);
+});
+
+Deno.test("many connections: fair where that is allowed, and said where it isn't", async () => {
+  await using server = await startServer("--concurrency=200", "--quiet");
+  const args = ["127.0.0.1", server.port, "--connections=101", "--seconds=0.2"];
+  const unfair = await runProgram(Program.script("load.ts", ...args));
+  assertEquals(unfair.code, 0);
+  assertMatch(unfair.stderr, /^load: more than 100 connections in a thread starve one another/);
+
+  const allowed = ["--allow-net", "--allow-read", "--allow-env"];
+  const fair = await runProgram(
+    new Program(Deno.execPath(), ["run", "--quiet", ...allowed, "load.ts", ...args.map(String)]),
+  );
+  assertEquals(fair.code, 0);
+  assertMatch(fair.stderr, /^load: 127\.0\.0\.1:\d+: 101 connections, .*\n$/);
+});
+
+/** Echo servers that others wrote, on a port. */
+const PEERS: [program: string, name: string, command: (port: number) => string, many: boolean][] = [
+  ["socat", "cat", (port) => `exec socat TCP-LISTEN:${port},fork,reuseaddr EXEC:cat`, true],
+  ["socat", "PIPE", (port) => `exec socat TCP-LISTEN:${port},fork,reuseaddr PIPE`, true],
+  ["ncat", "cat", (port) => `exec ncat -l 127.0.0.1 ${port} -k -e /bin/cat`, true],
+  [
+    "nc",
+    "a FIFO",
+    (port) => `d=$(mktemp -d); mkfifo $d/f; cat $d/f | nc -l 127.0.0.1 ${port} > $d/f`,
+    false,
+  ],
+];
+for (const [program, name, command, many] of PEERS) {
+  Deno.test({
+    name: `load against ${program} and ${name} (needs ${program})`,
+    ignore: !has(program),
+    async fn() {
+      const port = freePort();
+      await using _ = new Program("sh", ["-c", command(port)]);
+      const connections = many ? 5 : 1;
+      // A server that can't say when it listens: until then it refuses.
+      const attempt = () => load(() => openClientfd("127.0.0.1", port), { connections, time: 100 });
+      let result = await attempt();
+      while (result.fault?.kind === "refused") result = await attempt();
+      assertEquals(result.fault, undefined);
+      assert(result.lines > 0);
+    },
+  });
+}
