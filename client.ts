@@ -267,49 +267,16 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
   };
   onSignal((signal) => exit(signalCode(signal), stdout));
-  using clientfd: Deno.Conn<Deno.Addr> = unix !== undefined
-    ? await openUnixClientfd(unix)
-    : tls
-    ? await openTlsClientfd(host, port, { connectTimeout, caCerts: await certificates(cafile) })
-    : await openClientfd(host, port, { connectTimeout });
+  const { unix, host, port } = target;
+  const to = unix === undefined ? { host, port } : { path: unix };
+  const open = () => openTarget(target, { connectTimeout });
+  using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
   try {
     await echoClient(clientfd, Deno.stdin, stdout, options);
   } finally {
     await stdout.flush().catch(() => {}); // also before an error is told, however slow its reader
   }
-  const open = async (): Promise<Deno.Conn<Deno.Addr>> =>
-    unix !== undefined
-      ? await openUnixClientfd(unix)
-      : tls
-      ? await openTlsClientfd(host, port, { connectTimeout, caCerts: await certificates(cafile) })
-      : await openClientfd(host, port, { connectTimeout });
-  const to = unix === undefined ? { host, port } : { path: unix };
-  using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
-  using clientfd = await openTarget(target, { connectTimeout });
-  await echoClient(clientfd, Deno.stdin, stdout, options);
   return 0;
-}
-
-/**
- * The host and the port of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`.
- *
- * @internal
- */
-export function target(positionals: string[]): [host: string, port: number] {
-  let [host = "localhost", port = String(PORT)] = positionals;
-  if (positionals.length === 1) {
-    const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
-    if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
-  }
-  return [host, toInteger("port", port, 1, 65535)];
-}
-
-/** The certificates of a file, in PEM. */
-async function certificates(path: string | undefined): Promise<string[]> {
-  if (path === undefined) return [];
-  const pem = await Deno.readTextFile(path);
-  if (pem.includes("-----BEGIN CERTIFICATE-----")) return [pem];
-  throw new Error(`--cafile=${path}: there is no certificate in it (PEM)`);
 }
 
 if (import.meta.main) await run(COMMAND_LINE, main);

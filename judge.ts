@@ -9,7 +9,7 @@ import { log } from "./cli/diagnostics.ts";
 import { exit, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
-import { openClientfd, target } from "./client.ts";
+import { openClientfd } from "./client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
@@ -17,6 +17,7 @@ import { json, lines, type Report, tap } from "./judge/report.ts";
 import { type Result, type Stand, tryAll } from "./judge/run.ts";
 import type { Case } from "./judge/case.ts";
 import { Trial } from "./judge/trial.ts";
+import { toTarget } from "./cli/target.ts";
 import { address } from "./net/address.ts";
 import { reason } from "./net/errors.ts";
 import { rioWriten } from "./rio.ts";
@@ -43,7 +44,7 @@ const COMMAND_LINE: CommandLine = {
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const { start, client, only = "", timeout: time = "5" } = flags.values;
   const timeout = toMilliseconds("--timeout", time);
-  const where = target(flags.positionals);
+  const { host, port } = await toTarget(flags);
   const formats = ["tap", "json"].filter((format) => flags.set.has(format));
   if (formats.length > 1) throw new UsageError("--tap and --json don't go together");
   const ways = [start, client, flags.positionals[0]].filter((way) => way !== undefined);
@@ -83,9 +84,8 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     await exit(signalCode(signal), stdout);
   });
   try {
-    return await hear(start ?? address(...where), CASES, async () => {
+    return await hear(start ?? address(host, port), CASES, async () => {
       if (started !== undefined) await checkPermissions("--start");
-      const [host, port] = where;
       const fd = await (started?.start() ?? openClientfd(host, port, { connectTimeout: timeout }));
       return new Trial({ host, port: fd.remoteAddr.port }, timeout, started, fd);
     });

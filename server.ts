@@ -389,8 +389,9 @@ interface Running {
 }
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { port, host, unix, cert, key, workers, stats, admin, options } = serverFlags(flags);
-  const { port, host, unix, cert, key, workers, stats, trace, options } = serverFlags(flags);
+  const { port, host, unix, cert, key, workers, stats, admin, trace, options } = serverFlags(
+    flags,
+  );
   const { concurrency, backlog, grace } = options;
   const tls = cert !== undefined && key !== undefined
     ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
