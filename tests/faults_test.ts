@@ -318,7 +318,7 @@ Deno.test("SIGUSR1 prints the counters, and the server goes on", async () => {
     accepted: 1,
     active: 1,
     waiting: 0,
-    closed: { done: 0, reset: 0, idle: 0, expired: 0, cut: 0, failed: 0 },
+    closed: { done: 0, reset: 0, idle: 0, expired: 0, cut: 0, failed: 0, refused: 0 },
     lines: 1,
     bytesIn: 6,
     bytesOut: 6,

@@ -140,6 +140,7 @@ Deno.test({
 import os, pty, sys
 pid, fd = pty.fork()
 if pid == 0:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.execv(sys.argv[1], sys.argv[1:])
 def expect(text):
     out = b""
