@@ -1,10 +1,11 @@
 /**
  * The RIO (robust I/O) package of CS:APP: bounded byte lines and exact-n reads on one buffer, over
- * anything that has a `read` method. The names are those of csapp.c, in camelCase. The file stands
+ * anything with a `read` method. The names are those of csapp.c, in camelCase. The file stands
  * alone: it imports nothing at run time.
  *
- * Every way to read is three steps: `Rio.#wait` reads bytes into the buffer, the only one that
- * waits; `LineBuffer.find` finds the end of a line; `LineBuffer.consume` takes bytes.
+ * All ways to read are built on three steps. `Rio.#wait` reads bytes into the buffer, and nothing
+ * else waits; `LineBuffer.find` finds where a line ends; `LineBuffer.move` and `take` give bytes
+ * out.
  *
  * @module
  */
@@ -19,45 +20,48 @@ export const RIO_BUFSIZE = 8192;
 export const MAXLINE = 8192;
 
 const GROWN_BUFSIZE = 65_536;
-const MAX_BUFSIZE = 2 ** 30; // the search counts in 32-bit integers
+const MAX_BUFSIZE = 2 ** 30; // bytes are found by 32-bit arithmetic
 const MAX_EMPTY_READS = 100; // in a row: a hang, as in Go's bufio
 const NEWLINE = 0x0a;
 
-/** What each read of a {@linkcode Rio} takes. */
+/** Options of one read. */
 export interface ReadOptions {
   /**
-   * Gives the read up: it rejects with the signal's reason, and what still arrives belongs to the
+   * Gives the read up: it rejects with the signal's reason, and bytes that arrive later go to the
    * next call. `AbortSignal.timeout(ms)` is a deadline.
    */
   signal?: AbortSignal;
 }
 
-/** What a {@linkcode Rio} takes. */
+/** Options of a {@linkcode Rio}. */
 export interface RioOptions {
   /**
-   * Bytes in the buffer, 1 to 2^30. Unless given, {@linkcode RIO_BUFSIZE}, which grow to 64 KiB
-   * while reads fill the buffer, and are given back when they no longer do.
+   * Bytes in the buffer, 1 to 2^30. By default {@linkcode RIO_BUFSIZE}: a read that fills it makes
+   * it 64 KiB, and one that doesn't fill those gives them back.
    */
   bufsize?: number;
   /**
-   * Bytes of the longest line, its delimiter included: 1 to what the buffer may grow to; unless
-   * given, `MAXLINE - 1` if the buffer holds as many.
+   * Bytes of the longest line, its delimiter included: 1 to `bufsize`, or to 64 KiB if that isn't
+   * given. By default `MAXLINE - 1`, or `bufsize` if that is less. {@linkcode Rio.readlineb} takes
+   * its bound as an argument instead.
    */
   maxline?: number;
   /**
-   * What becomes of a longer line: pieces of `maxline` bytes, as in C ("split", unless given), or a
-   * `Deno.errors.InvalidData`, after which the next call goes on behind that line ("throw").
+   * What happens to a longer line. By default it is split into pieces of `maxline` bytes, as in C.
+   * With `"throw"` the read rejects with `Deno.errors.InvalidData`, and the next one goes on after
+   * that line.
    */
   tooLong?: "split" | "throw";
-  /** The byte that ends a line, 0 to 255; `\n` unless given. */
+  /** The byte that ends a line, 0 to 255; `\n` by default. */
   delimiter?: number;
 }
 
 /**
- * Reads exactly `n` bytes to `usrbuf` without a buffer, `rio_readn` of csapp.c, and returns their
- * count: less than `n` only if EOF came first, 0 at EOF. Never mix it with a {@linkcode Rio} on the
- * same descriptor, whose buffer may hold the bytes it waits for.
- * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, or a count that is read can't be.
+ * Reads exactly `n` bytes into `usrbuf` without a buffer: `rio_readn` of csapp.c. Returns the
+ * count, which is less than `n` only if EOF came first, and 0 at EOF. Don't use it on the
+ * descriptor of a {@linkcode Rio}, whose buffer may already hold the bytes.
+ * @throws {RangeError} If `n` isn't an integer from 0 to `usrbuf.length`, or the reader returns an
+ * impossible count.
  * @throws {Error} If the reader returns 0 bytes a hundred times in a row.
  * @example
  * ```ts
@@ -76,18 +80,17 @@ export async function rioReadn(
   for (let empty = 0; done < n;) {
     const count = await reader.read(usrbuf.subarray(done, n));
     if (count === null) break;
-    checkRange("read bytes: the count read", count, 0, n - done);
+    empty = checkRead(count, n - done, empty);
     done += count;
-    empty = count > 0 ? 0 : checkProgress(empty + 1);
   }
   return done;
 }
 
 /**
- * Writes all of `usrbuf`, `rio_writen` of csapp.c, and returns its length. The bytes must not
- * change until then.
- * @throws {Deno.errors.WriteZero} If a write takes 0 bytes.
- * @throws {RangeError} If the writer returns a count that can't be.
+ * Writes all of `usrbuf`: `rio_writen` of csapp.c. Returns its length. Don't change the bytes
+ * before then.
+ * @throws {Deno.errors.WriteZero} If the writer takes 0 bytes.
+ * @throws {RangeError} If the writer returns an impossible count.
  * @example
  * ```ts
  * await rioWriten(Deno.stdout, new TextEncoder().encode("hello\n"));
@@ -107,7 +110,7 @@ export async function rioWriten(writer: Writer, usrbuf: Uint8Array): Promise<num
 }
 
 /**
- * Cuts the `\n` or `\r\n` off a line, which may lack it: a view of the same bytes.
+ * Returns a line without its `\n` or `\r\n`, if it has one: a view of the same bytes.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -121,26 +124,26 @@ export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Arra
 }
 
 /**
- * A read buffer on a descriptor: `rio_t` of csapp.c, with `rio_readinitb` as its constructor.
+ * A read buffer on a descriptor: `rio_t` of csapp.c.
  *
- * - All ways to read may be mixed on one `Rio`, and each sees the same stream.
- * - No byte is lost: after an error, the reader's or that of a signal, the next call returns
- *   first what the failed one had read.
- * - EOF is told once, by itself and behind all bytes before it, as 0, `null`, `false`, or the end
- *   of the loop. The next call reads again: more may come, as from a terminal.
- * - One read at a time: a second one, before the first was awaited, is an error. So are a hundred
- *   reads of 0 bytes in a row, and a count that can't be.
- * - Memory is bounded by the buffer, whatever the peer sends. A failed call that had read more
- *   than the buffer holds adds what it had read.
- * - What is returned is the caller's own: nothing that becomes of it touches the reader. Lines
- *   that came together share their memory, so copy a line, `line.slice()`, before its buffer is
- *   transferred, or if it is kept for long.
+ * - All ways to read can be mixed on one `Rio`, and all see the same stream.
+ * - No byte is lost. After an error, from the reader or from a signal, the next call first returns
+ *   what the failed one had read.
+ * - EOF is reported once, by itself, after all bytes before it: as 0, `null`, `false`, or the end
+ *   of the loop. The call after that reads again, since a terminal may bring more.
+ * - One read at a time: a second one, started before the first is awaited, is an error, even if
+ *   its bytes are buffered. So are 100 reads of 0 bytes in a row, and an impossible count.
+ * - Memory is bounded by the buffer, whatever the peer sends. Only a call that fails after it has
+ *   read more than the buffer holds adds to it, until those bytes are read.
+ * - What a call returns is yours: nothing you do to it affects the `Rio`. Lines that arrived
+ *   together share memory, so copy a line with `line.slice()` before you transfer its buffer or
+ *   keep it for long.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
  * using file = await Deno.open("LICENSE");
  * const rio = new Rio(file);
- * const line = await rio.readline(); // a line, then bytes, of the same buffer
+ * const line = await rio.readline(); // a line, then bytes, from the same buffer
  * assertEquals(new TextDecoder().decode(chomp(line!)), "MIT License");
  * assertEquals(await rio.readnb(new Uint8Array(512)), 512);
  * ```
@@ -150,14 +153,15 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #buffer: LineBuffer;
   readonly #maxline: number;
   readonly #throws: boolean;
-  /** What comes next is the rest of a line that was too long. */
+  /** The buffer is empty, and the rest of a line that was too long comes next. */
   #skipping = false;
-  /** A read that was given up, or may be. */
+  /** A read of the reader that is under way, whether or not a call still waits for it. */
   #flight: Flight | undefined;
-  #busy = false;
+  /** Calls that nobody has gone on from yet. */
+  #calls = 0;
 
   /**
-   * Makes an empty buffer: `rio_readinitb` of csapp.c.
+   * Creates an empty buffer: `rio_readinitb` of csapp.c.
    * @throws {RangeError} If an option is out of its range.
    */
   constructor(reader: Reader, options: RioOptions = {}) {
@@ -174,14 +178,63 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Reads one line to `usrbuf`, its delimiter kept, and stores a NUL behind it: `rio_readlineb` of
-   * csapp.c. Returns the count of bytes without the NUL. 0 means EOF, and that alone; `usrbuf` is
+   * The one place that reads: waits until the buffer holds what `LineBuffer.find` is asked for, and
+   * returns how many bytes it is; 0 means EOF.
+   */
+  async #wait(goal: Goal, limit: number, options?: ReadOptions): Promise<number> {
+    const buffer = this.#buffer;
+    const signal = options?.signal;
+    this.#calls++;
+    try {
+      let n = 0;
+      for (let empty = 0; (n = buffer.find(goal, limit)) === 0 && !buffer.ended;) {
+        signal?.throwIfAborted();
+        const flight = this.#flight ??= new Flight(this.#reader, buffer.room());
+        if (signal) await flight.landing(signal);
+        this.#flight = undefined;
+        const count = await flight.read;
+        if (count !== null) empty = checkRead(count, flight.room.length, empty);
+        buffer.append(flight.room, count);
+        if (this.#skipping) this.#skipLine();
+      }
+      if (n === 0) buffer.ended = false;
+      return n;
+    } finally {
+      this.#end();
+    }
+  }
+
+  /** Begins a call: does what `#wait` does if that needs no waiting, and else returns 0. */
+  #now(goal: Goal, limit: number, options?: ReadOptions): number {
+    this.#checkIdle();
+    options?.signal?.throwIfAborted();
+    const n = this.#buffer.find(goal, limit);
+    if (n > 0) {
+      this.#calls++;
+      this.#end();
+    }
+    return n;
+  }
+
+  /** Ends a call, just before whoever awaits it goes on. */
+  #end(): void {
+    RESOLVED.then(() => this.#calls--);
+  }
+
+  #checkIdle(): void {
+    if (this.#calls === 0) return;
+    throw new Error("Cannot read: another read of this Rio is under way");
+  }
+
+  /**
+   * Reads one line into `usrbuf`, delimiter included, and stores a NUL after it: `rio_readlineb` of
+   * csapp.c. Returns the count of bytes without the NUL. 0 means EOF and nothing else; `usrbuf` is
    * then untouched.
    *
-   * The bytes end in the delimiter if and only if the line was complete. Otherwise they are `maxlen
-   * - 1`, and the line goes on with the next call, or EOF came behind a last line without a
-   * newline. `maxlen` alone bounds them, not `maxline`.
-   * @throws {RangeError} If `maxlen` isn't from 2 to `usrbuf.length`, its default.
+   * The bytes end in the delimiter if and only if the line is complete. Otherwise they are
+   * `maxlen - 1` and the next call goes on with the line, or EOF came after a last line without a
+   * delimiter. The bound is `maxlen`, not `maxline`.
+   * @throws {RangeError} If `maxlen` isn't an integer from 2 to `usrbuf.length`, its default.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -189,50 +242,65 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * assertEquals(await new Rio(file).readlineb(new Uint8Array(8)), 7); // MIT Lic
    * ```
    */
-  readlineb(
+  // deno-lint-ignore require-await -- an await, even one not reached, costs a tenth of the speed
+  async readlineb(
     usrbuf: Uint8Array,
     maxlen: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
-    const inRange = isInRange(maxlen, 2, usrbuf.length);
-    const n = inRange ? this.#moveNow(usrbuf, maxlen - 1, true, options) : 0;
-    if (n === 0) return this.#readlineb(usrbuf, maxlen, options);
-    usrbuf[n] = 0;
-    return Promise.resolve(n);
-  }
-
-  async #readlineb(usrbuf: Uint8Array, maxlen: number, options?: ReadOptions): Promise<number> {
     checkRange("read a line: maxlen", maxlen, 2, usrbuf.length);
-    const n = await this.#move(usrbuf, maxlen - 1, true, options);
-    if (n > 0) usrbuf[n] = 0;
-    return n;
+    return this.#move("line", usrbuf, maxlen - 1, options);
   }
 
   /**
-   * Reads exactly `n` bytes to `usrbuf` through the buffer, `rio_readnb` of csapp.c, and returns
-   * their count: less than `n` only if EOF came first, 0 at EOF.
-   * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, its default.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * assertEquals(await new Rio(file).readnb(new Uint8Array(100)), 100);
-   * ```
+   * Reads exactly `n` bytes into `usrbuf` through the buffer: `rio_readnb` of csapp.c. Returns the
+   * count, which is less than `n` only if EOF came first, and 0 at EOF.
+   * @throws {RangeError} If `n` isn't an integer from 0 to `usrbuf.length`, its default.
    */
+  // deno-lint-ignore require-await -- as above
   async readnb(
     usrbuf: Uint8Array,
     n: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
     checkRange("read bytes: n", n, 0, usrbuf.length);
-    return this.#moveNow(usrbuf, n, false, options) ||
-      await this.#move(usrbuf, n, false, options);
+    return n > 0 ? this.#move("bytes", usrbuf, n, options) : 0;
+  }
+
+  /** Moves a line and a NUL, or bytes, to usrbuf: at once if the buffer holds them. */
+  #move(goal: Goal, usrbuf: Uint8Array, limit: number, options?: ReadOptions) {
+    const n = this.#now(goal, limit, options);
+    if (n === 0) return this.#moveParts(goal, usrbuf, limit, options);
+    this.#buffer.move(usrbuf, 0, n);
+    if (goal === "line") usrbuf[n] = 0;
+    return n;
+  }
+
+  /** As `#move`, with as many waits as it takes. */
+  async #moveParts(goal: Goal, usrbuf: Uint8Array, limit: number, options?: ReadOptions) {
+    const buffer = this.#buffer;
+    let done = 0;
+    try {
+      for (let more = true; more;) {
+        const want = Math.min(limit - done, buffer.max);
+        const n = await this.#wait(goal, want, options);
+        if (n === 0) buffer.ended = done > 0; // then the next call reports EOF
+        more = n === want && done + n < limit && !(goal === "line" && buffer.isLine(n));
+        buffer.move(usrbuf, done, n);
+        done += n;
+      }
+    } catch (error) {
+      buffer.unread(usrbuf.subarray(0, done));
+      throw error;
+    }
+    if (goal === "line" && done > 0) usrbuf[done] = 0;
+    return done;
   }
 
   /**
-   * Reads what there is to `p`, the buffer first, and returns the count of bytes, 0 only if `p` is
-   * empty; `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed on:
-   * to `copy` of `@std/io`, or to another `Rio`.
+   * Reads what is available into `p`, from the buffer first. Returns the count, 0 only if `p` is
+   * empty, or `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed
+   * on: to `copy` of `@std/io`, or to another `Rio`.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -251,26 +319,47 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Reads one line, its delimiter kept, of 1 byte at least; `null` at EOF. It ends in the delimiter
-   * if and only if the line was complete. {@linkcode Rio.takeLine} reads many short lines faster,
-   * without a promise for each.
+   * Waits until at least `n` bytes are buffered, and takes none: `fill_buf` of Rust's `BufRead`.
+   * False means that EOF comes before them.
+   * @throws {RangeError} If `n` isn't an integer from 1, its default, to `bufsize`, or to 64 KiB if
+   * that isn't given.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * const line = await new Rio(file).readline();
-   * assertEquals(new TextDecoder().decode(chomp(line!)), "MIT License");
+   * const rio = new Rio(file);
+   * assertEquals(await rio.fill(3), true);
+   * assertEquals(new TextDecoder().decode(rio.peek().subarray(0, 3)), "MIT");
    * ```
    */
-  async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
-    const n = this.#now(this.#maxline, true, options) ||
-      await this.#wait(this.#maxline, true, options);
-    return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
+  async fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
+    checkRange("fill the buffer: n", n, 1, this.#buffer.max);
+    return (this.#now("bytes", n, options) || await this.#wait("bytes", n, options)) === n;
+  }
+
+  /** Returns a copy of what is buffered, and takes none of it; see {@linkcode Rio.fill}. */
+  peek(): Uint8Array<ArrayBuffer> {
+    this.#checkIdle();
+    return this.#buffer.copy();
   }
 
   /**
-   * The lines to come, as {@linkcode Rio.readline} returns them. Leaving the loop leaves the
-   * descriptor open, and what comes behind the last line to the next read.
+   * Reads one line, delimiter included; `null` at EOF. The line ends in the delimiter if and only
+   * if it is complete. For many short lines {@linkcode Rio.takeLine} is faster: it needs no promise
+   * for each.
+   * @throws {Deno.errors.InvalidData} If the line is longer than `maxline` and `tooLong` says so.
+   */
+  async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    const bound = this.#maxline;
+    const n = this.#now("line", bound, options) || await this.#wait("line", bound, options);
+    return this.#takeLine(n);
+  }
+
+  /**
+   * Iterates over the lines, as {@linkcode Rio.readline} returns them. Leaving the loop keeps the
+   * descriptor open, and what comes after the last line for the next read. `next` may be called
+   * ahead, without an await, for lines that are buffered.
+   * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -279,22 +368,20 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
-    const later = async (): Promise<IteratorResult<Uint8Array<ArrayBuffer>>> => {
-      const n = this.#checkLine(await this.#wait(this.#maxline, true));
-      return n > 0 ? { value: this.#buffer.take(n) } : { done: true, value: undefined };
-    };
     return {
       next: () => {
-        const n = this.#busy ? 0 : this.#buffer.find(this.#maxline, true);
-        if (n === 0 || this.#isTooLong(n)) return later();
-        return Promise.resolve({ value: this.#buffer.take(n) });
+        const n = this.#calls > 0 ? 0 : this.#buffer.find("line", this.#maxline);
+        return n > 0 && !this.#isTooLong(n)
+          ? Promise.resolve({ value: this.#buffer.take(n) })
+          : this.readline().then((value) => value ? { value } : { value: undefined, done: true });
       },
     };
   }
 
   /**
-   * Waits until the next line, or piece of one, is in the buffer. What came with it is there too,
-   * and can be taken without a promise. False means EOF, and that alone.
+   * Waits until the next line, or piece of one, is buffered. It and all that came with it can then
+   * be taken without a promise. False means EOF and nothing else.
+   * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -307,31 +394,29 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * assertEquals(count, 21);
    * ```
    */
-  ready(options?: ReadOptions): Promise<boolean> {
-    return this.#wait(this.#maxline, true, options).then((n) => this.#checkLine(n) > 0);
+  async ready(options?: ReadOptions): Promise<boolean> {
+    const bound = this.#maxline;
+    const n = this.#now("line", bound, options) || await this.#wait("line", bound, options);
+    return this.#checkLine(n) > 0;
   }
 
   /**
-   * Takes the next line, or piece of one; `null` if the buffer doesn't hold it. After {@linkcode
-   * Rio.ready} it is the fast way to read many.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * assertEquals(new Rio(file).takeLine(), null); // nothing was read yet
-   * ```
+   * Takes the next line, or piece of one; `null` if it isn't buffered. After {@linkcode Rio.ready},
+   * whose example shows it, this is the fast way to read many.
+   * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    */
   takeLine(): Uint8Array<ArrayBuffer> | null {
     this.#checkIdle();
-    const n = this.#buffer.find(this.#maxline, true);
-    return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
+    return this.#takeLine(this.#buffer.find("line", this.#maxline));
   }
 
   /**
-   * Takes the lines, or pieces, that are in the buffer, as many as fit, to `usrbuf`: so a server
-   * answers a burst of them with one write. Returns the count of bytes, 0 if there is none.
-   * `lengths` is set to the bytes of each line, its delimiter included.
-   * @throws {RangeError} If `usrbuf` has less than `maxline` bytes.
+   * Takes the buffered lines, or pieces of them, as many as fit, into `usrbuf`: so a server can
+   * answer a burst of them with one write. Returns the count of bytes, 0 if there are none.
+   * `lengths` is set to the bytes of each line, delimiter included.
+   * @throws {RangeError} If `usrbuf` has fewer than `maxline` bytes.
+   * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does, if the first line is too
+   * long; a later one is left to the next call.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -349,195 +434,68 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     const buffer = this.#buffer;
     let count = 0;
     let total = 0;
-    let n = this.#checkLine(buffer.find(this.#maxline, true));
+    let n = this.#checkLine(buffer.find("line", this.#maxline));
     while (n > 0 && total + n <= usrbuf.length && !this.#isTooLong(n)) {
       lengths[count++] = n;
       total += n;
       buffer.consume(n);
-      n = buffer.find(this.#maxline, true);
+      n = buffer.find("line", this.#maxline);
     }
     if (lengths.length !== count) lengths.length = count;
-    buffer.pos -= total;
+    buffer.pos -= total; // to move them all at once
     buffer.move(usrbuf, 0, total);
     return total;
   }
 
-  /**
-   * Waits until at least `n` bytes are in the buffer, and takes none: `fill_buf` of Rust's
-   * `BufRead`. False means that EOF comes before them.
-   * @throws {RangeError} If `n` isn't from 1, its default, to what the buffer may grow to.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * assertEquals(await new Rio(file).fill(2000), false);
-   * ```
-   */
-  async fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
-    checkRange("fill the buffer: n", n, 1, this.#buffer.max);
-    return await this.#wait(n, false, options) === n;
-  }
-
-  /**
-   * Shows what is in the buffer, and takes none of it.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * const rio = new Rio(file);
-   * assertEquals(await rio.fill(3), true);
-   * assertEquals(new TextDecoder().decode(rio.peek().subarray(0, 3)), "MIT");
-   * ```
-   */
-  peek(): Uint8Array<ArrayBuffer> {
-    this.#checkIdle();
-    return this.#buffer.copy();
-  }
-
-  /** One read that may be given up, and taken up again by the next call. */
-  async #land(room: Uint8Array, signal?: AbortSignal): Promise<number | null> {
-    signal?.throwIfAborted();
-    const flight = this.#flight ??= new Flight(this.#reader.read(room), room);
-    if (!flight.landed) {
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const giveUp = () => reject(signal?.reason);
-      flight.wake = resolve;
-      signal?.addEventListener("abort", giveUp);
-      await promise.finally(() => signal?.removeEventListener("abort", giveUp));
-    }
-    this.#flight = undefined;
-    return await flight.read;
-  }
-
-  /**
-   * The one place that reads: waits until the buffer holds a line, if `line`, or else `limit`
-   * bytes, or all that is left before EOF. Returns the count of these bytes; 0 tells EOF.
-   */
-  async #wait(limit: number, line: boolean, options?: ReadOptions): Promise<number> {
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    this.#checkIdle();
-    this.#busy = true;
-    const buffer = this.#buffer;
-    try {
-      let empty = 0;
-      let n;
-      while ((n = buffer.find(limit, line)) === 0 && !buffer.ended) {
-        const room = this.#flight?.room ?? buffer.room();
-        const count = signal || this.#flight
-          ? await this.#land(room, signal)
-          : await this.#reader.read(room);
-        if (count !== null) checkRange("read bytes: the count read", count, 0, room.length);
-        empty = count === 0 ? checkProgress(empty + 1) : 0;
-        buffer.append(room, count);
-        if (this.#skipping) this.#skipLine();
-      }
-      if (n === 0) buffer.ended = false;
-      return n;
-    } finally {
-      this.#hold();
-    }
-  }
-
-  /** As `#wait`, if there is nothing to wait for, without what a promise costs; else 0. */
-  #now(limit: number, line: boolean, options?: ReadOptions): number {
-    const n = options || this.#busy ? 0 : this.#buffer.find(limit, line);
-    if (n > 0) this.#hold();
-    return n;
-  }
-
-  /** As `#move`, if there is nothing to wait for; else 0. */
-  #moveNow(usrbuf: Uint8Array, limit: number, line: boolean, options?: ReadOptions): number {
-    const n = this.#now(limit, line, options);
-    if (n > 0) this.#buffer.move(usrbuf, 0, n);
-    return n;
-  }
-
-  /** Keeps the next read from beginning until whoever awaits this one goes on. */
-  #hold(): void {
-    this.#busy = true;
-    RESOLVED.then(this.#free);
-  }
-
-  readonly #free = (): void => {
-    this.#busy = false;
-  };
-
-  #checkIdle(): void {
-    if (!this.#busy) return;
-    throw new Error("Cannot read: another read of this Rio is under way");
-  }
-
-  /** Moves bytes to usrbuf: `limit` of them, or fewer at EOF or after a delimiter. */
-  async #move(
-    usrbuf: Uint8Array,
-    limit: number,
-    line: boolean,
-    options?: ReadOptions,
-  ): Promise<number> {
-    const buffer = this.#buffer;
-    let done = 0;
-    try {
-      for (let more = limit > 0; more;) {
-        const want = Math.min(limit - done, buffer.max);
-        const n = await this.#wait(want, line, options);
-        if (n === 0) buffer.ended = done > 0; // then the next call tells EOF
-        more = n === want && done + n < limit && !(line && buffer.isLine(n));
-        buffer.move(usrbuf, done, n);
-        done += n;
-      }
-      return done;
-    } catch (error) {
-      buffer.unread(usrbuf.subarray(0, done));
-      throw error;
-    }
+  #takeLine(n: number): Uint8Array<ArrayBuffer> | null {
+    return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
   }
 
   #isTooLong(n: number): boolean {
     return this.#throws && n === this.#maxline && !this.#buffer.isLine(n);
   }
 
-  /** Returns the bytes of a line, or throws if they are a piece that shouldn't be. */
+  /** Returns the bytes of a line, or skips it and throws if it is too long. */
   #checkLine(n: number): number {
     if (!this.#isTooLong(n)) return n;
     this.#skipLine();
-    const bound = this.#maxline;
     throw new Deno.errors.InvalidData(
-      `Cannot read a line: no delimiter in its first ${bound} bytes`,
+      `Cannot read a line: no delimiter in its first ${this.#maxline} bytes`,
     );
   }
 
   #skipLine(): void {
     const buffer = this.#buffer;
-    const n = buffer.find(buffer.length, true);
+    const n = buffer.find("line", buffer.length);
     this.#skipping = !buffer.isLine(n) && !buffer.ended;
     buffer.consume(n);
   }
 }
 
 const RESOLVED = Promise.resolve();
-const EMPTY = new Uint8Array(0);
+const EMPTY = new ArrayBuffer(0);
 const ONES = 0x01010101;
 const HIGH_BITS = 0x80808080;
 const SHORT = 32; // bytes that are moved one by one faster than by a view of them
 
-/**
- * The bytes that were read and not yet taken, from `pos` to `end`, and the search for the end of a
- * line among them.
- */
+/** What a read asks for: a line of at most so many bytes, or just so many bytes. */
+type Goal = "line" | "bytes";
+
+/** The bytes that were read and not yet taken, from `pos` to `end`, and the lines among them. */
 class LineBuffer {
   pos = 0;
   end = 0;
-  /** EOF comes behind these bytes. */
+  /** EOF comes after these bytes. */
   ended = false;
-  /** Bytes from `pos` on that hold no delimiter. */
+  /** How many of these bytes hold no delimiter. */
   #seen = 0;
   #bytes: Uint8Array<ArrayBuffer>;
   /** The same memory, four bytes at a time. */
   #words: Int32Array;
-  /** What `take` gives out: a copy of the bytes from `#copied` on, unless it is empty. */
+  /** What `take` gives out: a copy of the bytes from `#copied` on, or nothing. */
   #copy = EMPTY;
   #copied = 0;
+  /** Four delimiters. */
   readonly #delimiters: number;
   readonly #min: number;
   readonly max: number;
@@ -555,12 +513,12 @@ class LineBuffer {
   }
 
   /**
-   * Bytes that are here of what is asked for: a line, if `line`, or else `limit` bytes, or all that
-   * is left before EOF. 0 if it isn't all here.
+   * Returns how many bytes from `pos` on are what is asked for: a line, or `limit` bytes, or all
+   * that is left before EOF; 0 if that isn't all here.
    */
-  find(limit: number, line: boolean): number {
+  find(goal: Goal, limit: number): number {
     const stop = Math.min(this.end, this.pos + limit);
-    if (line) {
+    if (goal === "line") {
       const at = this.#search(this.pos + this.#seen, stop);
       this.#seen = Math.max(this.#seen, (at < 0 ? stop : at) - this.pos);
       if (at >= 0) return this.#seen + 1;
@@ -569,91 +527,7 @@ class LineBuffer {
     return n === limit || this.ended ? n : 0;
   }
 
-  /** Whether the first `n` bytes end in a delimiter. */
-  isLine(n: number): boolean {
-    const last = this.#bytes[this.pos + n - 1];
-    return n > 0 && last === (this.#delimiters & 0xff);
-  }
-
-  consume(n: number): void {
-    this.pos += n;
-    this.#seen = 0;
-  }
-
-  /** Takes bytes, and moves them to usrbuf. */
-  move(usrbuf: Uint8Array, at: number, n: number): void {
-    const { pos } = this;
-    const bytes = this.#bytes;
-    if (n < SHORT) {
-      for (let i = 0; i < n; i++) usrbuf[at + i] = bytes[pos + i];
-    } else {
-      usrbuf.set(bytes.subarray(pos, pos + n), at);
-    }
-    this.consume(n);
-  }
-
-  /** A copy of what is here. */
-  copy(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(this.pos, this.end);
-  }
-
-  /** Takes bytes, and returns them in memory that is the caller's: a copy, made once a read. */
-  take(n: number): Uint8Array<ArrayBuffer> {
-    if (this.#copy.length === 0) { // as it also is when the caller has transferred it
-      this.#copy = this.copy();
-      this.#copied = this.pos;
-    }
-    const bytes = new Uint8Array(this.#copy.buffer, this.pos - this.#copied, n);
-    this.consume(n);
-    return bytes;
-  }
-
-  /**
-   * Room for a read behind the bytes that are left. The buffer doubles if the last read filled it,
-   * and is as small as at first if it is empty and that read was small.
-   */
-  room(): Uint8Array {
-    const { length } = this.#bytes;
-    let size = length;
-    if (this.end === length) size = 2 * length;
-    else if (this.length === 0 && this.end <= this.#min) size = this.#min;
-    size = Math.min(size, this.max);
-    this.#copy = EMPTY;
-    this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
-    return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
-  }
-
-  /** Takes in what was read to `room`. */
-  append(room: Uint8Array, count: number | null): void {
-    this.ended = count === null;
-    if (count === null) return;
-    if (room.buffer !== this.#bytes.buffer) { // `unread` has moved the buffer since
-      this.#bytes.set(room.subarray(0, count), this.end);
-    }
-    this.end += count;
-  }
-
-  /** Puts bytes back that were taken. */
-  unread(bytes: Uint8Array): void {
-    const { length } = bytes;
-    if (length > this.pos) this.#moveTo(allocate(this.#bytes.length + length), length);
-    this.pos -= length;
-    this.#bytes.set(bytes, this.pos);
-    this.#seen = 0;
-    this.#copy = EMPTY;
-  }
-
-  #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
-    if (pos === this.pos && memory === this.#bytes) return;
-    memory.set(this.#bytes.subarray(this.pos, this.end), pos);
-    this.end += pos - this.pos;
-    this.pos = pos;
-    if (memory === this.#bytes) return;
-    this.#bytes = memory;
-    this.#words = new Int32Array(memory.buffer);
-  }
-
-  /** The place of the first delimiter from `start` to `stop`, or -1. */
+  /** Returns where the first delimiter from `start` to `stop` is, or -1. */
   #search(start: number, stop: number): number {
     if (start >= stop) return -1;
     // Four bytes at a time: the lowest bit left is that of the first delimiter among
@@ -682,36 +556,129 @@ class LineBuffer {
     const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
     return found !== 0 && at < stop ? at : -1;
   }
+
+  /** Whether the first `n` bytes end in a delimiter. */
+  isLine(n: number): boolean {
+    return n > 0 && this.#bytes[this.pos + n - 1] === (this.#delimiters & 0xff);
+  }
+
+  /** Takes `n` bytes. */
+  consume(n: number): void {
+    this.pos += n;
+    this.#seen = 0;
+  }
+
+  /** Takes `n` bytes, and moves them to usrbuf. */
+  move(usrbuf: Uint8Array, at: number, n: number): void {
+    const { pos } = this;
+    const bytes = this.#bytes;
+    if (n < SHORT) {
+      for (let i = 0; i < n; i++) usrbuf[at + i] = bytes[pos + i];
+    } else {
+      usrbuf.set(bytes.subarray(pos, pos + n), at);
+    }
+    this.consume(n);
+  }
+
+  /** Takes `n` bytes, in memory that is the caller's: a copy, made once for each read. */
+  take(n: number): Uint8Array<ArrayBuffer> {
+    if (this.#copy.byteLength === 0) { // as it also is once a caller has transferred it
+      this.#copy = this.#bytes.buffer.slice(this.pos, this.end);
+      this.#copied = this.pos;
+    }
+    const bytes = new Uint8Array(this.#copy, this.pos - this.#copied, n);
+    this.consume(n);
+    return bytes;
+  }
+
+  /** Returns a copy of all that is here. */
+  copy(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(this.pos, this.end);
+  }
+
+  /**
+   * Makes room for a read after the bytes that are left. The buffer grows if the last read filled
+   * it, and else shrinks if they fit.
+   */
+  room(): Uint8Array {
+    const { length } = this.#bytes;
+    const min = this.#min;
+    const size = this.end === length ? this.max : this.length < min ? min : length;
+    this.#copy = EMPTY;
+    this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
+    return this.#bytes.subarray(this.end);
+  }
+
+  /** Takes in what was read into `room`. */
+  append(room: Uint8Array, count: number | null): void {
+    this.ended = count === null;
+    if (count === null) return;
+    if (room.buffer !== this.#bytes.buffer) { // `unread` has moved the bytes since
+      this.#bytes.set(room.subarray(0, count), this.end);
+    }
+    this.end += count;
+  }
+
+  /** Puts bytes back that were taken. */
+  unread(bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (length > this.pos) this.#moveTo(allocate(this.#bytes.length + length), length);
+    this.pos -= length;
+    this.#bytes.set(bytes, this.pos);
+    this.#copy = EMPTY;
+    this.#seen = 0;
+  }
+
+  /** Moves the bytes that are left to `pos` in memory. */
+  #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
+    if (pos === this.pos && memory === this.#bytes) return;
+    memory.set(this.#bytes.subarray(this.pos, this.end), pos);
+    this.end += pos - this.pos;
+    this.pos = pos;
+    if (memory === this.#bytes) return;
+    this.#bytes = memory;
+    this.#words = new Int32Array(memory.buffer);
+  }
 }
 
-/** Bytes that are whole words underneath. */
+/** Returns bytes whose memory is whole words. */
 function allocate(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(Math.ceil(length / 4) * 4), 0, length);
 }
 
 /** A read that can be waited for more than once. */
 class Flight {
-  landed = false;
-  wake = (): void => {};
+  readonly read: Promise<number | null>;
+  #landed = false;
+  #wake = (): void => {};
 
-  constructor(readonly read: Promise<number | null>, readonly room: Uint8Array) {
+  constructor(reader: Reader, readonly room: Uint8Array) {
+    this.read = reader.read(room);
+    // The one reaction to it, however many waits are given up: it holds none of them.
     const land = () => {
-      this.landed = true;
-      this.wake();
+      this.#landed = true;
+      this.#wake();
     };
-    // The one reaction on the promise, however often a wait is given up.
-    read.then(land, land);
+    this.read.then(land, land);
+  }
+
+  /** Waits until the read has ended, however; rejects if the signal aborts first. */
+  async landing(signal: AbortSignal): Promise<void> {
+    if (this.#landed) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const giveUp = () => reject(signal.reason);
+    this.#wake = resolve;
+    signal.addEventListener("abort", giveUp);
+    await promise.finally(() => signal.removeEventListener("abort", giveUp));
   }
 }
 
-/** Throws if so many reads of 0 bytes in a row are too many, or else returns them. */
-function checkProgress(empty: number): number {
-  if (empty < MAX_EMPTY_READS) return empty;
-  throw new Error(`Cannot read: the reader returned 0 bytes ${empty} times in a row`);
-}
-
-function isInRange(value: number, min: number, max: number): boolean {
-  return Number.isSafeInteger(value) && value >= min && value <= max;
+/** Checks the count of a read that may take `max`, and returns how many in a row took 0 bytes. */
+function checkRead(count: number, max: number, empty: number): number {
+  checkRange("read bytes: the count read", count, 0, max);
+  if (count > 0) return 0;
+  if (empty + 1 < MAX_EMPTY_READS) return empty + 1;
+  throw new Error(`Cannot read: the reader returned 0 bytes ${MAX_EMPTY_READS} times in a row`);
 }
 
 /**
@@ -720,7 +687,7 @@ function isInRange(value: number, min: number, max: number): boolean {
  * @internal
  */
 export function checkRange(what: string, value: number, min: number, max: number): void {
-  if (isInRange(value, min, max)) return;
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return;
   throw new RangeError(
     `Cannot ${what} must be an integer from ${min} to ${max}, current value is ${value}`,
   );

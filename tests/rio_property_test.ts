@@ -1,16 +1,16 @@
 /**
  * Any bytes, cut into any chunks, read by any mix of calls, with stalls, aborts at any
- * microtask, errors and transfers in between, against a reference that is slow and obviously
- * right: what is left of the input, and how much of it each call must take.
+ * microtask, errors, EOFs, second calls and transfers in between, against a reference that is
+ * slow and obviously right: what is left of the input, and how much of it each call must take.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { MAXLINE, type Reader, Rio, type RioOptions } from "@netp/rio/rio";
 // Not in deno.json, whose packages `deno task` fetches whatever the task.
 import * as fc from "npm:fast-check@^4.10.2";
 import { noise } from "./helpers.ts";
 
-/** What the reader does next: bytes to come in one read, an error, or a wait. */
-type Event = number | "error" | "stall" | "nothing";
+/** What the reader does next: bytes to come in one read, an error, an EOF, a wait, or 0 bytes. */
+type Event = number | "error" | "eof" | "stall" | "nothing";
 const NAMES = [
   "readlineb",
   "plain readlineb",
@@ -32,6 +32,8 @@ type Call = {
   abort: number | undefined;
   /** Whether to transfer what was returned. */
   transfer: boolean;
+  /** Whether to call again at once, which must fail. */
+  twice: boolean;
 };
 const NO_SIGNAL: Call["name"][] = ["plain readlineb", "plain readline", "iterator"];
 
@@ -42,6 +44,8 @@ class ScriptedReader implements Reader {
   #stalled = Promise.withResolvers<void>();
   #released = Promise.withResolvers<void>();
   #pos = 0;
+  /** How many bytes came before each EOF that the reader has told. */
+  readonly eofs: number[] = [];
   waits = false;
 
   constructor(readonly input: Uint8Array, readonly script: Event[]) {}
@@ -50,6 +54,10 @@ class ScriptedReader implements Reader {
     const event = this.script.shift() ?? Infinity;
     if (event === "error") throw new ScriptedError();
     if (event === "nothing") return 0;
+    if (event === "eof") {
+      this.eofs.push(this.#pos);
+      return null;
+    }
     if (event === "stall") {
       this.waits = true;
       this.#stalled.resolve();
@@ -78,13 +86,37 @@ class ScriptedReader implements Reader {
 
 /** What is left of the input, as the reference sees it. */
 class Rest {
-  constructor(public bytes: number[], readonly options: RioOptions & { maxline: number }) {}
+  readonly bytes: number[];
+
+  constructor(
+    readonly reader: ScriptedReader,
+    readonly options: RioOptions & { maxline: number },
+  ) {
+    this.bytes = [...reader.input];
+  }
+
+  /** Bytes before the next EOF. */
+  get length(): number {
+    const { eofs: [eof], input } = this.reader;
+    if (eof === undefined) return this.bytes.length;
+    const taken = input.length - this.bytes.length;
+    // It came before the end of a line that was skipped: what is behind it counts again.
+    if (eof < taken) this.bytes.unshift(...input.subarray(eof, taken));
+    return Math.max(0, eof - taken);
+  }
+
+  /** Holds that EOF comes next, and takes it; behind all bytes it comes again and again. */
+  eof() {
+    assertEquals(this.length, 0);
+    this.reader.eofs.shift();
+  }
 
   /** Bytes of the line, or piece of at most `limit` bytes, that comes at `at`. */
   line(limit: number, at = 0): number {
+    const { length } = this;
     const newline = this.bytes.indexOf(this.options.delimiter!, at);
-    const end = newline < 0 ? this.bytes.length : newline + 1;
-    return Math.min(end - at, limit);
+    const end = newline < 0 ? length : newline + 1;
+    return Math.min(Math.min(end, length) - at, limit);
   }
 
   /** As `line`, or null if the line is too long and that is an error. */
@@ -119,9 +151,9 @@ async function check(
     if (transfer) structuredClone(bytes, { transfer: [bytes.buffer] });
   };
   const takeLine = (line: Uint8Array<ArrayBuffer> | null | undefined) => {
+    if (!line) return rest.eof();
     const expected = rest.maxline()!;
-    assertEquals(line ?? null, expected === 0 ? null : line);
-    if (!line) return;
+    assert(line.length > 0);
     rest.take(line, expected, name);
     give(line);
   };
@@ -131,10 +163,11 @@ async function check(
       const n = name === "read"
         ? await rio.read(usrbuf, { signal })
         : await rio.readnb(usrbuf, size, { signal });
-      const expected = Math.min(size, rest.bytes.length);
+      const expected = Math.min(size, rest.length);
       if (name === "readnb") assertEquals(n, expected);
       else if (expected === 0) assertEquals(n, null);
       else assert(n !== null && n > 0 && n <= expected);
+      if (expected === 0) return rest.eof();
       rest.take(usrbuf.subarray(0, n ?? 0), n ?? 0, name);
     } else if (name === "readlineb" || name === "plain readlineb") {
       const usrbuf = new Uint8Array(size).fill(7);
@@ -143,12 +176,15 @@ async function check(
         : await rio.readlineb(usrbuf);
       assertEquals(n, rest.line(size - 1));
       assert(n === 0 ? usrbuf.every((byte) => byte === 7) : usrbuf[n] === 0);
+      if (n === 0) return rest.eof();
       rest.take(usrbuf.subarray(0, n), n, name);
     } else if (name === "peek") {
       const n = Math.min(size, max);
-      assertEquals(await rio.fill(n, { signal }), n <= rest.bytes.length);
+      const filled = await rio.fill(n, { signal });
       const seen = rio.peek();
-      assert(seen.length >= Math.min(n, rest.bytes.length));
+      if (!filled && seen.length === 0) return rest.eof();
+      assertEquals(filled, n <= rest.length);
+      assert(seen.length >= Math.min(n, rest.length));
       assertEquals([...seen], rest.bytes.slice(0, seen.length), name);
       give(seen);
     } else if (name === "iterator") {
@@ -157,18 +193,19 @@ async function check(
         takeLine(line);
         if (--lines === 0) return;
       }
-      assertEquals(rest.bytes.length, 0);
+      rest.eof();
     } else if (name === "readline") {
       takeLine(await rio.readline({ signal }));
     } else if (name === "plain readline") {
       takeLine(await rio.readline());
     } else if (name === "takeLine") {
-      const ready = await rio.ready({ signal });
-      assertEquals(ready, rest.bytes.length > 0);
-      takeLine(rio.takeLine());
+      if (!(await rio.ready({ signal }))) {
+        assertEquals(rio.takeLine(), null);
+        return rest.eof();
+      }
+      takeLine(rio.takeLine()!);
     } else {
       const ready = await rio.ready({ signal });
-      assertEquals(ready, rest.bytes.length > 0);
       const usrbuf = new Uint8Array(Math.max(size, rest.options.maxline));
       const lengths = [99];
       const n = rio.takeLines(usrbuf, lengths);
@@ -179,6 +216,7 @@ async function check(
       }
       assertEquals(at, n);
       assertEquals(n > 0, ready);
+      if (!ready) return rest.eof();
       rest.take(usrbuf.subarray(0, n), n, name);
     }
   } catch (error) {
@@ -198,14 +236,20 @@ async function run(
   const reader = new ScriptedReader(input, [...script]);
   const rio = new Rio(reader, options);
   const max = options.bufsize ?? 65536;
-  const rest = new Rest([...input], {
+  const rest = new Rest(reader, {
     ...options,
     delimiter: options.delimiter ?? 10,
     maxline: options.maxline ?? Math.min(MAXLINE - 1, max),
   });
   const errors = script.filter((event) => event === "error").length;
   let thrown = 0;
-  const finish: Call = { name: "readline", size: 100, abort: undefined, transfer: false };
+  const finish: Call = {
+    name: "readline",
+    size: 100,
+    abort: undefined,
+    transfer: false,
+    twice: true,
+  };
   for (let i = 0; i < calls.length || rest.bytes.length > 0; i++) {
     const call = calls[i] ?? finish;
     let abort = NO_SIGNAL.includes(call.name) ? undefined : call.abort;
@@ -214,6 +258,10 @@ async function run(
       const giveUp = new AbortController();
       const result = check(rio, call, rest, max, giveUp.signal)
         .then(() => done = true, (error) => error);
+      // Its `next` alone may be called ahead.
+      if (call.twice && call.name !== "iterator") {
+        await assertRejects(() => rio.readline(), Error, "another read");
+      }
       if (abort !== undefined) {
         for (let k = 0; k < abort; k++) await null;
         giveUp.abort(new ScriptedError());
@@ -240,7 +288,7 @@ const byte = fc.oneof(
 );
 const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 8, arbitrary: fc.integer({ min: 1, max: 40 }) },
-  { weight: 3, arbitrary: fc.constantFrom<Event>("error", "stall", "nothing") },
+  { weight: 3, arbitrary: fc.constantFrom<Event>("error", "eof", "stall", "nothing") },
 );
 const calls = (max: number) =>
   fc.array(
@@ -249,6 +297,7 @@ const calls = (max: number) =>
       size: fc.integer({ min: 2, max }),
       abort: fc.option(fc.integer({ min: 0, max: 30 }), { nil: undefined }),
       transfer: fc.boolean(),
+      twice: fc.boolean(),
     }),
     { maxLength: 20 },
   );
