@@ -146,6 +146,7 @@ export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Arra
  * const line = await rio.readline(); // a line, then bytes, from the same buffer
  * assertEquals(new TextDecoder().decode(chomp(line!)), "MIT License");
  * assertEquals(await rio.readnb(new Uint8Array(512)), 512);
+ * assertEquals(await rio.read(new Uint8Array(1000)), 554); // the rest
  * ```
  */
 export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
@@ -301,14 +302,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * Reads what is available into `p`, from the buffer first. Returns the count, 0 only if `p` is
    * empty, or `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed
    * on: to `copy` of `@std/io`, or to another `Rio`.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * const rio = new Rio(file);
-   * await rio.readline();
-   * assertEquals(await rio.read(new Uint8Array(2000)), 1066);
-   * ```
    */
   async read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     if (p.length === 0) return 0;
@@ -337,7 +330,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return (this.#now("bytes", n, options) || await this.#wait("bytes", n, options)) === n;
   }
 
-  /** Returns a copy of what is buffered, and takes none of it; see {@linkcode Rio.fill}. */
+  /** Returns a copy of what is buffered, and takes none of it. */
   peek(): Uint8Array<ArrayBuffer> {
     this.#checkIdle();
     return this.#buffer.copy();
@@ -539,16 +532,13 @@ class LineBuffer {
     const before = (1 << ((start & 3) << 3)) - 1; // bytes that don't count
     let x = words[word] ^ delimiters | before;
     let found = (x - ONES) & ~x & HIGH_BITS;
-    if (found === 0) {
-      // Sixteen at a time, by a test that says "none" or "perhaps".
-      while (
-        word + 4 <= last &&
-        (((words[word + 1] ^ delimiters) - ONES |
-            (words[word + 2] ^ delimiters) - ONES |
-            (words[word + 3] ^ delimiters) - ONES |
-            (words[word + 4] ^ delimiters) - ONES) & HIGH_BITS) === 0
-      ) word += 4;
-    }
+    // Sixteen at a time, by a test that says "none" or "perhaps".
+    while (
+      found === 0 && word + 4 <= last &&
+      (((words[word + 1] ^ delimiters) - ONES | (words[word + 2] ^ delimiters) - ONES |
+          (words[word + 3] ^ delimiters) - ONES | (words[word + 4] ^ delimiters) - ONES) &
+          HIGH_BITS) === 0
+    ) word += 4;
     while (found === 0 && word < last) {
       x = words[++word] ^ delimiters;
       found = (x - ONES) & ~x & HIGH_BITS;
@@ -606,7 +596,7 @@ class LineBuffer {
     const size = this.end === length ? this.max : this.length < min ? min : length;
     this.#copy = EMPTY;
     this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
-    return this.#bytes.subarray(this.end);
+    return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
 
   /** Takes in what was read into `room`. */
@@ -649,27 +639,26 @@ function allocate(length: number): Uint8Array<ArrayBuffer> {
 /** A read that can be waited for more than once. */
 class Flight {
   readonly read: Promise<number | null>;
-  #landed = false;
-  #wake = (): void => {};
+  #landing: PromiseWithResolvers<void> | undefined;
 
   constructor(reader: Reader, readonly room: Uint8Array) {
     this.read = reader.read(room);
-    // The one reaction to it, however many waits are given up: it holds none of them.
-    const land = () => {
-      this.#landed = true;
-      this.#wake();
-    };
-    this.read.then(land, land);
   }
 
-  /** Waits until the read has ended, however; rejects if the signal aborts first. */
+  /** Waits until the read has ended, in whatever way; rejects if the signal aborts first. */
   async landing(signal: AbortSignal): Promise<void> {
-    if (this.#landed) return;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const giveUp = () => reject(signal.reason);
-    this.#wake = resolve;
+    if (this.#landing === undefined) {
+      // The only reaction to it, however many waits are given up: they leave nothing behind.
+      const land = () => this.#landing!.resolve();
+      this.read.then(land, land);
+      this.#landing = Promise.withResolvers();
+    }
+    const giveUp = () => {
+      this.#landing!.reject(signal.reason);
+      this.#landing = Promise.withResolvers();
+    };
     signal.addEventListener("abort", giveUp);
-    await promise.finally(() => signal.removeEventListener("abort", giveUp));
+    await this.#landing.promise.finally(() => signal.removeEventListener("abort", giveUp));
   }
 }
 
