@@ -1,6 +1,6 @@
 /** The recipes of docs/recipes.md, as they stand there. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Rio, rioWriten } from "@netp/rio/rio";
+import { chomp, Rio, rioWriten } from "@netp/rio/rio";
 import { openListenfd, TlsListenfd } from "@netp/rio/server";
 import { bytes, has, MemoryReader, Program, ROOT, text } from "./helpers.ts";
 
@@ -32,6 +32,13 @@ function serveOnce(serve: (connfd: Deno.TcpConn, rio: Rio) => Promise<void>): nu
   return listenfd.addr.port;
 }
 
+Deno.test("recipe: many lines", async () => {
+  const { longest } = await recipe("Many lines");
+  for (const chunk of [1, 4, 100]) {
+    assertEquals(await longest(new Rio(MemoryReader.of("a\r\nlong\n\nb", chunk))), 4);
+  }
+});
+
 Deno.test("recipe: Redis", async () => {
   const { get } = await recipe("Redis");
   for (
@@ -42,16 +49,26 @@ Deno.test("recipe: Redis", async () => {
     ]
   ) {
     const port = serveOnce(async (connfd, rio) => {
-      assertEquals(text((await rio.readline())!), "GET greeting\r\n");
+      const request = new Uint8Array(27);
+      await rio.readnb(request);
+      assertEquals(text(request), "*2\r\n$3\r\nGET\r\n$8\r\ngreeting\r\n");
       for (const byte of bytes(answer!)) await rioWriten(connfd, new Uint8Array([byte]));
     });
     assertEquals(await get(port, "greeting"), value);
   }
-  const port = serveOnce(async (connfd, rio) => {
-    await rio.readline();
-    await rioWriten(connfd, bytes("$13\r\nhel"));
-  });
-  await assertRejects(() => get(port, "greeting"), Error, "the server has gone");
+  for (
+    const [answer, message] of [
+      ["$13\r\nhel", "the value is cut off"],
+      ["-ERR no\r\n", "not a value: -ERR no"],
+      ["$99999999999\r\n", "not a value"],
+    ]
+  ) {
+    const port = serveOnce(async (connfd, rio) => {
+      await rio.readnb(new Uint8Array(27));
+      await rioWriten(connfd, bytes(answer));
+    });
+    await assertRejects(() => get(port, "greeting"), Error, message);
+  }
 });
 
 Deno.test({
@@ -73,14 +90,38 @@ Deno.test({
 });
 
 Deno.test("recipe: HTTP, head and body", async () => {
-  const { request } = await recipe("HTTP, head and body");
+  const { get } = await recipe("HTTP, head and body");
+  const pages: Record<string, BodyInit> = {
+    "/greeting": "hello\n",
+    "/empty": "",
+    "/stream": new Blob(["no ", "length"]).stream(),
+  };
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
-    (request) => new Response(`you asked for ${new URL(request.url).pathname}\n`),
+    (request) => new Response(pages[new URL(request.url).pathname]),
   );
-  const [headers, body] = await request("127.0.0.1", server.addr.port, "/greeting");
+  const { port } = server.addr;
+  const [headers, body] = await get("127.0.0.1", port, "/greeting");
   assertEquals(headers.get("content-type"), "text/plain;charset=UTF-8");
-  assertEquals(body, "you asked for /greeting\n");
+  assertEquals(body, "hello\n");
+  assertEquals((await get("127.0.0.1", port, "/empty"))[1], "");
+  assertEquals((await get("127.0.0.1", port, "/stream"))[1], "no length");
+
+  for (
+    const [answer, message] of [
+      ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", "the body is cut off"],
+      ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", "the head is cut off"],
+      [`HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(200)}\r\n`, "the head is cut off, or too long"],
+      [`HTTP/1.1 200 OK\r\nA: ${"b".repeat(9000)}\r\n\r\n`, "no delimiter"],
+      ["HTTP/1.1 200 OK\r\nno header\r\n\r\n", ""],
+    ]
+  ) {
+    const port = serveOnce(async (connfd, rio) => {
+      while (chomp((await rio.readline())!).length > 0);
+      await rioWriten(connfd, bytes(answer));
+    });
+    await assertRejects(() => get("127.0.0.1", port, "/"), Error, message);
+  }
 });
 
 Deno.test("recipe: a length before each message", async () => {
@@ -94,8 +135,17 @@ Deno.test("recipe: a length before each message", async () => {
     const rio = new Rio(MemoryReader.of(values.map(frame).join(""), chunk));
     assertEquals(await Array.fromAsync(messages(rio)), values);
   }
-  const rio = new Rio(MemoryReader.of(frame(values).slice(0, -1), 9));
-  await assertRejects(() => Array.fromAsync(messages(rio)), Error, "cut off");
+  for (
+    const [input, message] of [
+      [frame(values).slice(0, -1), "cut off"],
+      [frame(values).slice(0, 20), "cut off"],
+      ["Content-Type: json\r\n\r\n{}", "a message of NaN bytes"],
+      ["Content-Length: 99999999999\r\n\r\n{}", "a message of 99999999999 bytes"],
+    ]
+  ) {
+    const rio = new Rio(MemoryReader.of(input, 9));
+    await assertRejects(() => Array.fromAsync(messages(rio)), Error, message);
+  }
 });
 
 Deno.test("recipe: STARTTLS, as a client", async () => {
@@ -150,6 +200,20 @@ Deno.test("recipe: a deadline for each line", async () => {
   assertEquals(text(await readlineWithin(rio, 60_000)), "half a line\n");
 });
 
+Deno.test("recipe: commands, none of them too long", async () => {
+  const { commands } = await recipe("Commands, none of them too long");
+  const input = `NOOP\r\n${"x".repeat(600)} QUIT\r\nRSET\r\n`;
+  for (const chunk of [1, 100, 1000]) {
+    assertEquals(await Array.fromAsync(commands(MemoryReader.of(input, chunk))), [
+      "NOOP",
+      "TOO LONG",
+      "RSET",
+    ]);
+  }
+  const broken = new MemoryReader(["NOOP\r\n", new Error("reset")]);
+  await assertRejects(() => Array.fromAsync(commands(broken)), Error, "reset");
+});
+
 Deno.test("recipe: web streams", async () => {
   const { headAndRest } = await recipe("Web streams");
   const [head, rest] = await headAndRest(new Blob(["head\nbody\n", "and more"]).stream());
@@ -159,6 +223,6 @@ Deno.test("recipe: web streams", async () => {
 
 Deno.test("recipe: records that end in a NUL", async () => {
   const { paths } = await recipe("Records that end in a NUL");
-  const rio = new Rio(MemoryReader.of("a\0b\nc\0", 2));
-  assertEquals(await paths(rio), ["a", "b\nc"]);
+  assertEquals(await paths(MemoryReader.of("a\0b\nc\0", 2)), ["a", "b\nc"]);
+  assertEquals(await paths(MemoryReader.of("a\0b", 2)), ["a", "b"], "the last one may lack it");
 });
