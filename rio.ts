@@ -97,16 +97,14 @@ export async function rioReadn(
  * ```
  */
 export async function rioWriten(writer: Writer, usrbuf: Uint8Array): Promise<number> {
-  for (let rest = usrbuf; rest.length > 0;) {
-    const count = await writer.write(rest);
-    if (count === 0) {
-      throw new Deno.errors.WriteZero(`Cannot write: 0 of ${rest.length} bytes were taken`);
-    }
-    checkRange("write: the count written", count, 0, rest.length);
-    if (count === rest.length) break;
-    rest = rest.subarray(count);
+  const { length } = usrbuf;
+  for (let done = 0; done < length;) {
+    const count = await writer.write(done === 0 ? usrbuf : usrbuf.subarray(done));
+    checkRange("write: the count written", count, 0, length - done);
+    if (count > 0) done += count;
+    else throw new Deno.errors.WriteZero(`Cannot write: 0 of ${length - done} bytes were taken`);
   }
-  return usrbuf.length;
+  return length;
 }
 
 /**
@@ -201,7 +199,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
       if (n === 0) buffer.ended = false;
       return n;
     } finally {
-      this.#end();
+      this.#calls--;
+      this.#hold();
     }
   }
 
@@ -210,15 +209,13 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     this.#checkIdle();
     options?.signal?.throwIfAborted();
     const n = this.#buffer.find(goal, limit);
-    if (n > 0) {
-      this.#calls++;
-      this.#end();
-    }
+    if (n > 0) this.#hold();
     return n;
   }
 
-  /** Ends a call, just before whoever awaits it goes on. */
-  #end(): void {
+  /** Counts as a call until just before whoever awaits this one goes on. */
+  #hold(): void {
+    this.#calls++;
     RESOLVED.then(() => this.#calls--);
   }
 
@@ -305,7 +302,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   async read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     if (p.length === 0) return 0;
-    if (!(await this.fill(1, options))) return null;
+    const here = this.#now("bytes", 1, options) || await this.#wait("bytes", 1, options);
+    if (here === 0) return null;
     const n = Math.min(p.length, this.#buffer.length);
     this.#buffer.move(p, 0, n);
     return n;
@@ -490,13 +488,9 @@ class LineBuffer {
   #copied = 0;
   /** Four delimiters. */
   readonly #delimiters: number;
-  readonly #min: number;
-  readonly max: number;
 
-  constructor(delimiter: number, min: number, max: number) {
+  constructor(delimiter: number, readonly min: number, readonly max: number) {
     this.#delimiters = delimiter * ONES | 0;
-    this.#min = min;
-    this.max = max;
     this.#bytes = allocate(min);
     this.#words = new Int32Array(this.#bytes.buffer);
   }
@@ -592,8 +586,8 @@ class LineBuffer {
    */
   room(): Uint8Array {
     const { length } = this.#bytes;
-    const min = this.#min;
-    const size = this.end === length ? this.max : this.length < min ? min : length;
+    const { min, max } = this;
+    const size = this.end === length ? max : this.length < min ? min : length;
     this.#copy = EMPTY;
     this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
     return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);

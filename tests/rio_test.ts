@@ -486,6 +486,25 @@ Deno.test("fill waits for n bytes and takes none; peek shows them", async () => 
   }
 });
 
+Deno.test("next of an iterator may be called ahead for buffered lines, and for no others", async () => {
+  const rio = new Rio(new MemoryReader(["a\nb\n", "c\n"]));
+  await rio.fill();
+  const lines = rio[Symbol.asyncIterator]();
+  const ahead = await Promise.allSettled([1, 2, 3, 4].map(() => lines.next()));
+  assertEquals(ahead.map((result) => result.status), [
+    "fulfilled",
+    "fulfilled",
+    "fulfilled",
+    "rejected",
+  ]);
+  assertEquals(
+    ahead.slice(0, 3).map((result) =>
+      text((result as PromiseFulfilledResult<IteratorYieldResult<Uint8Array>>).value.value)
+    ),
+    ["a\n", "b\n", "c\n"],
+  );
+});
+
 Deno.test("the iterator yields lines, and can be left and entered again", async () => {
   const rio = new Rio(MemoryReader.of("a\nb\nc\nd", 100));
   const lines = [];
