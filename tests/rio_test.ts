@@ -103,6 +103,14 @@ Deno.test("a count that can't be is an error", async () => {
   }
 });
 
+Deno.test("a count of more bytes than were left is an error", async () => {
+  const take = (...counts: number[]) => () => Promise.resolve(counts.shift()!);
+  const buf = new Uint8Array(6);
+  const message = "to 4, current value is 5";
+  await assertRejects(() => rioReadn({ read: take(2, 5) }, buf), RangeError, message);
+  await assertRejects(() => rioWriten({ write: take(2, 5) }, buf), RangeError, message);
+});
+
 Deno.test("readlineb returns lines, whatever the chunks and the buffer", async () => {
   const input = "one\n\ntwo\0\r\n\xff\xfe\nlast";
   const lines = ["one\n", "\n", "two\0\r\n", "\xff\xfe\n", "last"];
@@ -635,6 +643,13 @@ Deno.test("a read that was given up rejects with the reason, and loses no byte",
 });
 
 for (const [way, next] of SIGNAL_WAYS) {
+  Deno.test(`a signal that has aborted before gives up what is buffered too: ${way}`, async () => {
+    const rio = new Rio(new MemoryReader(["8 bytes\n"]));
+    await rio.fill(8);
+    await assertRejects(() => next(rio, AbortSignal.abort(new Error("before"))), Error, "before");
+    assertEquals(await next(rio), "8 bytes\n");
+  });
+
   Deno.test(`an abort is seen at every microtask, and loses no byte: ${way}`, async () => {
     for (let microtasks = 0; microtasks < 40; microtasks++) {
       // Two reads bring no line and less than 8 bytes; the third is never answered.
