@@ -483,7 +483,7 @@ class LineBuffer {
   #bytes: Uint8Array<ArrayBuffer>;
   /** The same memory, four bytes at a time. */
   #words: Int32Array;
-  /** What `take` gives out: a copy of the bytes from `#copied` on, or nothing. */
+  /** What `take` gives out: a copy of bytes from `#copied` on. */
   #copy = EMPTY;
   #copied = 0;
   /** Four delimiters. */
@@ -564,15 +564,16 @@ class LineBuffer {
     this.consume(n);
   }
 
-  /** Takes `n` bytes, in memory that is the caller's: a copy, made once for each read. */
+  /** Takes `n` bytes, in memory that is the caller's: a copy of all that is here, made once. */
   take(n: number): Uint8Array<ArrayBuffer> {
-    if (this.#copy.byteLength === 0) { // as it also is once a caller has transferred it
+    let at = this.pos - this.#copied;
+    if (at < 0 || at + n > this.#copy.byteLength) { // 0 once a caller has transferred it
       this.#copy = this.#bytes.buffer.slice(this.pos, this.end);
       this.#copied = this.pos;
+      at = 0;
     }
-    const bytes = new Uint8Array(this.#copy, this.pos - this.#copied, n);
     this.consume(n);
-    return bytes;
+    return new Uint8Array(this.#copy, at, n);
   }
 
   /** Returns a copy of all that is here. */
@@ -588,7 +589,6 @@ class LineBuffer {
     const { length } = this.#bytes;
     const { min, max } = this;
     const size = this.end === length ? max : this.length < min ? min : length;
-    this.#copy = EMPTY;
     this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
     return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
@@ -609,13 +609,13 @@ class LineBuffer {
     if (length > this.pos) this.#moveTo(allocate(this.#bytes.length + length), length);
     this.pos -= length;
     this.#bytes.set(bytes, this.pos);
-    this.#copy = EMPTY;
     this.#seen = 0;
   }
 
   /** Moves the bytes that are left to `pos` in memory. */
   #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
     if (pos === this.pos && memory === this.#bytes) return;
+    this.#copy = EMPTY;
     memory.set(this.#bytes.subarray(this.pos, this.end), pos);
     this.end += pos - this.pos;
     this.pos = pos;

@@ -30,6 +30,8 @@ type Call = {
   size: number;
   /** Microtasks to the abort, if the call takes a signal. */
   abort: number | undefined;
+  /** Whether to call again if it was given up, and not to go on with the next call. */
+  again: boolean;
   /** Whether to transfer what was returned. */
   transfer: boolean;
   /** Whether to call again at once, which must fail. */
@@ -247,6 +249,7 @@ async function run(
     name: "readline",
     size: 100,
     abort: undefined,
+    again: true,
     transfer: false,
     twice: true,
   };
@@ -274,6 +277,7 @@ async function run(
       if (!(error instanceof ScriptedError)) throw error;
       if (!giveUp.signal.aborted) thrown++;
       if (call.name !== "iterator") assertEquals(rest.bytes, left, "nothing is lost");
+      if (giveUp.signal.aborted && !call.again) break;
     }
   }
   if (reader.waits) reader.release();
@@ -296,6 +300,7 @@ const calls = (max: number) =>
       name: fc.constantFrom(...NAMES),
       size: fc.integer({ min: 2, max }),
       abort: fc.option(fc.integer({ min: 0, max: 30 }), { nil: undefined }),
+      again: fc.boolean(),
       transfer: fc.boolean(),
       twice: fc.boolean(),
     }),

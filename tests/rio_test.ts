@@ -703,6 +703,23 @@ Deno.test("bytes that came before the read was given up stay too", async () => {
   assertEquals(reader.reads.length, 4);
 });
 
+Deno.test("lines that were buffered can be taken while a read that was given up is under way", async () => {
+  const reader = new SlowReader();
+  const rio = new Rio(reader);
+  const first = rio.fill();
+  reader.reads[0].end("a\nb");
+  await first;
+  const stop = new AbortController();
+  const read = rio.fill(4, { signal: stop.signal });
+  stop.abort();
+  await assertRejects(() => read, DOMException);
+  assertEquals(text(rio.takeLine()!), "a\n");
+  assertEquals(rio.takeLine(), null);
+  const late = rio.readline();
+  reader.reads[1].end("cdef\n");
+  assertEquals(text((await late)!), "bcdef\n");
+});
+
 Deno.test("a read that fails after it was given up throws to the next call", async () => {
   const reader = new SlowReader();
   const rio = new Rio(reader, { bufsize: 2 });
