@@ -507,7 +507,7 @@ class LineBuffer {
     const stop = Math.min(this.end, this.pos + limit);
     if (goal === "line") {
       const at = this.#search(this.pos + this.#seen, stop);
-      this.#seen = Math.max(this.#seen, (at < 0 ? stop : at) - this.pos);
+      this.#seen = (at < 0 ? stop : at) - this.pos;
       if (at >= 0) return this.#seen + 1;
     }
     const n = stop - this.pos;
@@ -543,7 +543,7 @@ class LineBuffer {
 
   /** Whether the first `n` bytes end in a delimiter. */
   isLine(n: number): boolean {
-    return n > 0 && this.#bytes[this.pos + n - 1] === (this.#delimiters & 0xff);
+    return this.#bytes[this.pos + n - 1] === (this.#delimiters & 0xff);
   }
 
   /** Takes `n` bytes. */

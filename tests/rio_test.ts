@@ -264,6 +264,16 @@ for (const [way, next] of Object.entries(WAYS)) {
     reader.reads[0].end("8 bytes\n");
     assertEquals(await first, "8 bytes\n");
 
+    // The first waits for more than a line that is buffered.
+    const slow = new SlowReader();
+    const short = new Rio(slow);
+    const nine = short.readnb(new Uint8Array(9));
+    slow.reads[0].end("8 bytes\n");
+    for (let i = 0; i < 9; i++) await null;
+    await assertRejects(() => next(short), Error, "another read");
+    slow.reads[1].end("!");
+    assertEquals(await nine, 9);
+
     // The first has its bytes already; the iterator's are the caller's own, and in order.
     if (way === "for await") return;
     const rio = new Rio(new MemoryReader(["8 bytes\n8 more.\n"]));
@@ -396,7 +406,7 @@ Deno.test("a line too long is an error if the maker says so, and the next call i
     // What comes behind the line is what bytes are read from too.
     const rio = new Rio(MemoryReader.of(input, chunk), { maxline: 4, tooLong: "throw" });
     await rio.readline();
-    await assertRejects(() => rio.readline(), Deno.errors.InvalidData);
+    await assertRejects(() => rio.ready(), Deno.errors.InvalidData);
     const buf = new Uint8Array(4);
     assertEquals(await rio.readnb(buf), 4);
     assertEquals(text(buf), "GET\n");
@@ -468,6 +478,8 @@ Deno.test("a Rio is a reader: what is left can be handed on", async () => {
     const lines = [];
     for await (const line of inner) lines.push(text(line));
     assertEquals(lines, ["2\n", "end"]);
+    assertEquals(await inner.read(new Uint8Array(0)), 0);
+    assertEquals(await inner.read(new Uint8Array(1)), null);
   }
 });
 
@@ -624,6 +636,13 @@ Deno.test("a read that fills the buffer makes it 64 KiB, one that doesn't gives 
   assertEquals(await rooms([...burst, 1024, 1e6, 1]), [8192, 65_536, 8192, 65_536, 8192]);
   assertEquals(await rooms([...burst], 4096), [4096]);
   assertEquals(await rooms(Array(1000).fill(1024)), [8192], "reads that don't fill it");
+
+  // It keeps what is left, and room behind that.
+  const rio = new Rio(new MemoryReader(["x".repeat(8192), "y".repeat(8192), "z"]));
+  await rio.fill(16_384);
+  await rio.readnb(new Uint8Array(8192));
+  assertEquals(await rio.fill(8193), true);
+  assertEquals(text(rio.peek()), "y".repeat(8192) + "z");
 });
 
 Deno.test("a read that was given up rejects with the reason, and loses no byte", async () => {
