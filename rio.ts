@@ -488,9 +488,13 @@ class LineBuffer {
   #copied = 0;
   /** Four delimiters. */
   readonly #delimiters: number;
+  readonly #min: number;
+  readonly max: number;
 
-  constructor(delimiter: number, readonly min: number, readonly max: number) {
+  constructor(delimiter: number, min: number, max: number) {
     this.#delimiters = delimiter * ONES | 0;
+    this.#min = min;
+    this.max = max;
     this.#bytes = allocate(min);
     this.#words = new Int32Array(this.#bytes.buffer);
   }
@@ -527,12 +531,14 @@ class LineBuffer {
     let x = words[word] ^ delimiters | before;
     let found = (x - ONES) & ~x & HIGH_BITS;
     // Sixteen at a time, by a test that says "none" or "perhaps".
-    while (
-      found === 0 && word + 4 <= last &&
-      (((words[word + 1] ^ delimiters) - ONES | (words[word + 2] ^ delimiters) - ONES |
-          (words[word + 3] ^ delimiters) - ONES | (words[word + 4] ^ delimiters) - ONES) &
-          HIGH_BITS) === 0
-    ) word += 4;
+    if (found === 0) {
+      while (
+        word + 4 <= last &&
+        (((words[word + 1] ^ delimiters) - ONES | (words[word + 2] ^ delimiters) - ONES |
+            (words[word + 3] ^ delimiters) - ONES | (words[word + 4] ^ delimiters) - ONES) &
+            HIGH_BITS) === 0
+      ) word += 4;
+    }
     while (found === 0 && word < last) {
       x = words[++word] ^ delimiters;
       found = (x - ONES) & ~x & HIGH_BITS;
@@ -587,8 +593,8 @@ class LineBuffer {
    */
   room(): Uint8Array {
     const { length } = this.#bytes;
-    const { min, max } = this;
-    const size = this.end === length ? max : this.length < min ? min : length;
+    const min = this.#min;
+    const size = this.end === length ? this.max : this.length < min ? min : length;
     this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
     return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
