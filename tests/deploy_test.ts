@@ -74,6 +74,8 @@ async function eventually(attempt: () => Promise<boolean>): Promise<void> {
 /** A balancer that runs. */
 interface Balancer extends AsyncDisposable {
   port: number;
+  /** The folder of its configuration, DIR in that and in its command. */
+  path: string;
 }
 
 /** Runs a balancer with its configuration, until it listens. */
@@ -83,7 +85,7 @@ async function balance(
   configuration: string,
 ): Promise<Balancer> {
   const { path, ...folder } = await temporary();
-  await Deno.writeTextFile(`${path}/conf`, configuration);
+  await Deno.writeTextFile(`${path}/conf`, configuration.replaceAll("DIR", path));
   const [name, ...args] = command.map((arg) => arg.replace("DIR", path));
   const program = new Program(name, args);
   // To connect would be to be a client.
@@ -91,6 +93,7 @@ async function balance(
   await eventually(async () => (await Deno.readTextFile("/proc/net/tcp")).includes(listening));
   return {
     port,
+    path,
     async [Symbol.asyncDispose]() {
       await program.stop();
       await folder[Symbol.asyncDispose]();
@@ -205,7 +208,15 @@ Deno.test({
     let sent = 0;
     let stopping = false;
     try {
-      await using balancer = await haproxy(servers);
+      await using balancer = await haproxy(servers, {
+        global: "global\n  stats socket DIR/stats",
+      });
+      const isUp = async (name: string) => {
+        using stats = await Deno.connect({ transport: "unix", path: `${balancer.path}/stats` });
+        await stats.write(bytes("show servers state servers\n"));
+        const answer = await new Response(stats.readable).text();
+        return answer.includes(` ${name} 127.0.0.1 2 `); // 2 is "running"
+      };
       // Each client connects, sends lines for a while, ends and comes again.
       const seed = noise(4096);
       const come = async (client: Client, n: number) => {
@@ -230,6 +241,7 @@ Deno.test({
           await eventually(async () => (await servers[i].stats()).accepted > 0);
           received += await servers[i].stop();
           servers[i] = await Server.start(port, admin);
+          await eventually(() => isUp(["echo3", "echo4"][i]));
         }
         await eventually(async () => (await servers[1].stats()).accepted > 0);
       };
