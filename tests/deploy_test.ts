@@ -15,7 +15,8 @@ import {
 
 const page = await Deno.readTextFile(`${ROOT}/docs/deploy.md`);
 const HAPROXY = { ignore: !has("haproxy") };
-const NGINX = { ignore: !has("nginx") };
+const NGINX_MODULES = "/usr/lib/nginx/modules/"; // Debian's
+const NGINX = { ignore: !has(`nginx && test -e ${NGINX_MODULES}ngx_stream_module.so`) };
 const SYSTEMD = { ignore: !has("systemd-analyze") };
 
 /** The page's code in a language, its ports and paths replaced by others. */
@@ -123,7 +124,7 @@ async function nginx(servers: Server[]) {
     "listen 7;": `listen 127.0.0.1:${port};`,
     "15213": a.port,
     "15214": b.port,
-    "modules/": "/usr/lib/nginx/modules/",
+    "modules/": NGINX_MODULES,
   });
   const command = [
     "nginx",

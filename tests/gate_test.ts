@@ -5,7 +5,7 @@ import { rioWriten } from "@netp/rio/rio";
 import { UsageError } from "../cli/flags.ts";
 import { serverFlags } from "../server/command_line.ts";
 import { blockList } from "../server/gate.ts";
-import { bytes, Client, connect, Program, runProgram, startServer } from "./helpers.ts";
+import { bytes, Client, connect, has, Program, runProgram, startServer } from "./helpers.ts";
 
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 const LOCAL = `${SIGNATURE}\x20\0\0\0`;
@@ -80,6 +80,30 @@ Deno.test("a health check costs no line: it goes without a byte of its own", asy
   assertEquals(await server.stop(), 0);
   assertEquals(server.stdout.text, "");
   assertEquals(server.stderr.text.match(/^server: .*$/gm)!.length, 2); // the signal, the summary
+});
+
+Deno.test({
+  name: "nor does one that resets its connection (needs python3)",
+  ignore: !has("python3"),
+  async fn() {
+    await using server = await startServer("--proxy-protocol=127.0.0.1");
+    const program = new Program("python3", [
+      "-c",
+      `import socket, struct
+for i in range(50):
+    s = socket.create_connection(("127.0.0.1", ${server.port}))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()`,
+    ]);
+    assertEquals(await runProgram(program), { code: 0, stdout: "", stderr: "" });
+    using client = await connectBehind(server.port, line("192.0.2.1"));
+    await client.ask();
+    await client.fd.closeWrite();
+    await client.askEnd();
+    await server.stop();
+    assertEquals(server.stdout.text, "Connected to (192.0.2.1, 1000)\nserver received 6 bytes\n");
+    assertEquals(server.stderr.text.match(/^server: .*$/gm)!.length, 2);
+  },
 });
 
 Deno.test("what is no PROXY header ends a connection, in one line", async () => {
