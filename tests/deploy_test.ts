@@ -1,4 +1,4 @@
-/** The configurations of docs/deploy.md, as they stand there, but for their ports. */
+/** Runs the configurations of docs/deploy.md, with other ports. */
 import { assert, assertEquals } from "@std/assert";
 import { sleep } from "../net/time.ts";
 import {
@@ -19,7 +19,7 @@ const NGINX_MODULES = "/usr/lib/nginx/modules/"; // Debian's
 const NGINX = { ignore: !has(`nginx && test -e ${NGINX_MODULES}ngx_stream_module.so`) };
 const SYSTEMD = { ignore: !has("systemd-analyze") };
 
-/** The page's code in a language, its ports and paths replaced by others. */
+/** The page's code block in a language, with replacements for ports and paths. */
 function code(language: string, replaced: Record<string, string | number> = {}): string {
   const found = page.match(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, "m"))?.[1];
   assert(found !== undefined, `no ${language}`);
@@ -29,7 +29,7 @@ function code(language: string, replaced: Record<string, string | number> = {}):
   }, found);
 }
 
-/** A folder that goes at the end. */
+/** A folder that is removed at the end. */
 async function temporary(): Promise<AsyncDisposable & { path: string }> {
   const path = await Deno.makeTempDir();
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
@@ -67,7 +67,7 @@ class Server implements AsyncDisposable {
   }
 }
 
-/** Resolves when `true` comes of what is tried, or throws what it throws no more. */
+/** Tries again until it returns true. */
 async function eventually(attempt: () => Promise<boolean>): Promise<void> {
   while (!(await attempt().catch(() => false))) await sleep(20);
 }
@@ -102,7 +102,7 @@ async function balance(
   };
 }
 
-/** HAProxy over two servers; what else is to be replaced in its configuration. */
+/** HAProxy over two servers, with more replacements in its configuration. */
 async function haproxy(servers: Server[], replaced: Record<string, string> = {}) {
   const port = freePort();
   const [a, b] = servers;
@@ -246,7 +246,7 @@ Deno.test({
         }
         await eventually(async () => (await servers[1].stats()).accepted > 0);
       };
-      await Promise.race([restart(), Promise.all(clients)]); // which end before only if one fails
+      await Promise.race([restart(), Promise.all(clients)]); // clients end first only if one fails
       stopping = true;
       await Promise.all(clients);
       for (const server of servers) received += await server.stop();

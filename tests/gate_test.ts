@@ -1,4 +1,4 @@
-/** Who may come to server.ts: --proxy-protocol, --allow, --per-client. */
+/** Access to server.ts: --proxy-protocol, --allow, --per-client. */
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { rioWriten } from "@netp/rio/rio";
@@ -10,7 +10,7 @@ import { bytes, Client, connect, has, Program, runProgram, startServer } from ".
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 const LOCAL = `${SIGNATURE}\x20\0\0\0`;
 
-/** A client whose bytes come behind a header. */
+/** A connection on which a header has been sent. */
 async function connectBehind(port: number, header: string): Promise<Client> {
   const client = await connect(port);
   await rioWriten(client.fd, bytes(header));
@@ -70,7 +70,7 @@ Deno.test("UNKNOWN and LOCAL leave the address of the connection", async () => {
   }
 });
 
-Deno.test("a health check costs no line: it goes without a byte of its own", async () => {
+Deno.test("a health check, which closes without a byte of its own, prints nothing", async () => {
   await using server = await startServer("--proxy-protocol=127.0.0.1");
   for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n"]) {
     using check = await connectBehind(server.port, header);
@@ -83,7 +83,7 @@ Deno.test("a health check costs no line: it goes without a byte of its own", asy
 });
 
 Deno.test({
-  name: "nor does one that resets its connection (needs python3)",
+  name: "nor does a health check that resets its connection (needs python3)",
   ignore: !has("python3"),
   async fn() {
     await using server = await startServer("--proxy-protocol=127.0.0.1");
@@ -106,7 +106,7 @@ for i in range(50):
   },
 });
 
-Deno.test("what is no PROXY header ends a connection, in one line", async () => {
+Deno.test("an invalid PROXY header ends the connection, in one line", async () => {
   await using server = await startServer("--proxy-protocol=::/0,127.0.0.1");
   const wrong: [input: string, told: string][] = [
     ["hello\n", 'it begins with "hello\\n"'],
@@ -186,7 +186,7 @@ Deno.test("--allow and --per-client go by the clients that headers name", async 
   using other = await come("192.0.2.2", 6);
   await other.ask();
 
-  // Who goes makes room.
+  // One that closes makes room.
   await first.fd.closeWrite();
   await first.askEnd();
   using fourth = await come("192.0.2.1", 7);
@@ -205,7 +205,7 @@ Deno.test("--per-client: one client can't take every slot", async () => {
   await other.ask();
   await server.stderr.until(/refused: its address has 1 connection\n/);
   await server.stop();
-  // A flood of refusals is told as one of faults is.
+  // A flood of refusals is bounded like one of faults.
   assertMatch(server.stderr.text, /^server: and 20 more faults$/m);
 });
 
@@ -226,7 +226,7 @@ Deno.test("blockList knows addresses and blocks of them", () => {
   }
 });
 
-Deno.test("what makes no sense is a usage error", async () => {
+Deno.test("invalid values and combinations are usage errors", async () => {
   const check = (values: Record<string, string>, told: string) =>
     assertThrows(
       () => serverFlags({ positionals: [], values, set: new Set() }),

@@ -95,7 +95,7 @@ const VALID: [name: string, header: string, ends: Endpoints | undefined][] = [
       localAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1337 },
     },
   ],
-  // HAProxy looks into TLVs, and refuses these two; here nobody does.
+  // HAProxy decodes TLVs and refuses these two (proxy_protocol_tlv_validation.vtc); we skip them.
   [
     "a TLV longer than the header",
     v2(0x21, 0x11, LOOPBACK + hex("02000a3132333435")),
@@ -404,7 +404,7 @@ Deno.test("readProxyHeader reads what proxy-protocol-js builds, and agrees with 
     const ends = await readProxyHeader(input);
     assertEquals({ whole, ends, rest: await rest(input) }, expected);
 
-    // One byte is wrong: what is read of it nevertheless, both read alike.
+    // With one byte damaged, whatever is still accepted, both read alike.
     const at = random(whole.length - TAIL.length);
     const damaged = whole.slice(0, at) + String.fromCharCode(random(256)) + whole.slice(at + 1);
     const read = await readProxyHeader(rio(damaged)).catch(() => undefined);
