@@ -31,7 +31,7 @@ writes the line back.`,
     ["max-seconds=SEC", "end a connection that lasts longer"],
     ["grace=SEC", "time for open connections after SIGINT or SIGTERM (default 5)"],
     ["allow=CIDR[,CIDR]", "serve only clients with these addresses"],
-    ["per-client=N", "connections that one address may have (in each thread)"],
+    ["per-client=N", "connections that one address may have at a time"],
     [
       "proxy-protocol=CIDR[,CIDR]",
       "accept only balancers with these addresses, which must send PROXY\nheaders (version 1 or 2), and show the clients' own addresses",

@@ -29,18 +29,53 @@ export class Refused extends Error {
   }
 }
 
-/** The access rules of a server, and the connections that count against them. */
+/** Counts the connections of each address: in this thread, or in another for all threads. */
+export interface Clients {
+  /** Counts one more, unless the address has as many as it may. */
+  take(client: string): boolean | Promise<boolean>;
+  /** Counts one less. */
+  give(client: string): void;
+}
+
+/** The connections of each address. */
+export class ClientCounts implements Clients {
+  readonly #max: number;
+  readonly #counts = new Map<string, number>();
+
+  /** Counts up to `max` connections of an address. */
+  constructor(max: number = Infinity) {
+    this.#max = max;
+  }
+
+  /** Counts one more, unless the address has as many as it may. */
+  take(client: string): boolean {
+    const n = this.#counts.get(client) ?? 0;
+    if (n >= this.#max) return false;
+    this.#counts.set(client, n + 1);
+    return true;
+  }
+
+  /** Counts one less. */
+  give(client: string): void {
+    const n = this.#counts.get(client)! - 1;
+    if (n > 0) this.#counts.set(client, n);
+    else this.#counts.delete(client);
+  }
+}
+
+/** The access rules of a server. */
 export class Gate {
   readonly #proxies: BlockList | undefined;
   readonly #allow: BlockList | undefined;
   readonly #perClient: number;
-  readonly #clients = new Map<string, number>();
+  readonly #clients: Clients;
 
-  /** Makes a gate of these rules. */
-  constructor({ proxies, allow, perClient = Infinity }: GateOptions) {
+  /** Makes a gate of these rules, which counts its clients in `clients`. */
+  constructor({ proxies, allow, perClient = Infinity }: GateOptions, clients: Clients) {
     this.#proxies = proxies === undefined ? undefined : blockList(proxies);
     this.#allow = allow === undefined ? undefined : blockList(allow);
     this.#perClient = perClient;
+    this.#clients = clients;
   }
 
   /**
@@ -61,7 +96,11 @@ export class Gate {
     if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
       throw new Refused("its address isn't in --allow");
     }
-    return this.#take("hostname" in remoteAddr ? unmapped(remoteAddr.hostname) : "");
+    const client = "hostname" in remoteAddr ? unmapped(remoteAddr.hostname) : "";
+    if (!(await this.#clients.take(client))) {
+      throw new Refused(`its address has ${count(this.#perClient, "connection")}`);
+    }
+    return { [Symbol.dispose]: () => this.#clients.give(client) };
   }
 
   /** Reads the PROXY header; false if it was a health check. */
@@ -82,20 +121,6 @@ export class Gate {
     } finally {
       cancel();
     }
-  }
-
-  #take(client: string): Disposable {
-    const clients = this.#clients;
-    const n = clients.get(client) ?? 0;
-    if (n >= this.#perClient) throw new Refused(`its address has ${count(n, "connection")}`);
-    clients.set(client, n + 1);
-    return {
-      [Symbol.dispose]() {
-        const left = clients.get(client)! - 1;
-        if (left > 0) clients.set(client, left);
-        else clients.delete(client);
-      },
-    };
   }
 }
 
