@@ -36,9 +36,9 @@ for (const flags of [["--concurrency=9"], ["--workers=2", "--concurrency=9"]]) {
       ],
       [
         `${SIGNATURE}\x21\x31\0\xd8${"/run/client".padEnd(108, "\0")}${
-          "/run/echo".padEnd(108, "\0")
+          "/run/\necho".padEnd(108, "\0")
         }`,
-        "localhost, /run/echo",
+        "localhost, /run/?echo",
       ],
     ];
     for (const [header, shown] of headers) {
