@@ -23,8 +23,8 @@ import { openAdmin } from "./server/admin.ts";
 import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
+import { ClientCounts, type Clients, Gate } from "./server/gate.ts";
 import { Output } from "./server/output.ts";
-import { Gate } from "./server/gate.ts";
 import { whenEmpty } from "./server/queue.ts";
 import { type Printer, Report } from "./server/report.ts";
 import { EchoStats, json, type Stats, total } from "./server/stats.ts";
@@ -335,10 +335,15 @@ export class EchoServer {
   readonly #echoStats = new EchoStats();
 
   /** A server that prints to `stdout`, and tells its faults to `log`. */
-  constructor(options: ServerOptions, stdout: Printer, log: (line: string) => void) {
+  constructor(
+    options: ServerOptions,
+    stdout: Printer,
+    log: (line: string) => void,
+    clients: Clients = new ClientCounts(options.perClient),
+  ) {
     this.#options = options;
     this.#report = new Report(options, stdout, log);
-    this.#gate = new Gate(options);
+    this.#gate = new Gate(options, clients);
   }
 
   /** Accept, print, echo, close, until it is told to stop. */

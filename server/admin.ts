@@ -1,4 +1,4 @@
-/** The server seen from outside, over HTTP: its counters, and whether it can take clients. */
+/** The admin port: counters and readiness over HTTP. */
 import { address } from "../net/address.ts";
 import { label } from "../net/errors.ts";
 import { json, type Stats, total } from "./stats.ts";
@@ -9,11 +9,11 @@ export interface AdminAddr {
   port: number;
 }
 
-/** What the admin port tells of. */
+/** The server that the admin port reports on. */
 export interface Subject {
   /** Connections that can be served at once. */
   slots: number;
-  /** Whether it was told to end. */
+  /** Whether it has been told to stop. */
   draining: boolean;
   /** The counters of each thread. */
   stats(): Promise<Stats[]>;
@@ -23,10 +23,10 @@ const TEXT = "text/plain; charset=utf-8";
 const METRICS = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * Opens the admin port: `/metrics` in Prometheus' text format, `/ready` for balancers and
- * `/stats` as `--stats` prints it. It ends with the process.
+ * Opens the admin port: `/metrics` in Prometheus' text format, `/ready` for balancers, and
+ * `/stats`, the JSON of `--stats`. It ends with the process.
  *
- * @returns Its server, for who ends before the process.
+ * @returns The HTTP server.
  * @throws {Error} Of the class that `Deno.serve` throws, if the address can't be listened on;
  * its message names the address and the cause.
  */

@@ -66,7 +66,8 @@ export class ServeStats {
 
 /**
  * What ended a connection: its handler in good order, the client who reset it or has gone,
- * `idleTimeout`, `maxTime`, the end of the grace, the gate, or anything else that the handler threw.
+ * `idleTimeout`, `maxTime`, the end of the grace, the program's `--allow` and the like, or anything else that
+ * the handler threw.
  */
 export type Cause = "done" | "reset" | "idle" | "expired" | "cut" | "refused" | "failed";
 

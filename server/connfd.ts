@@ -46,9 +46,9 @@ export let activity: (connfd: Connfd) => Activity;
 export class Connfd implements Reader, Writer {
   /** The connection underneath. */
   readonly conn: Conn;
-  /** Who is at the other end: who a PROXY header says it is, once one was read. */
+  /** The address of the other end: the client's, once a PROXY header was read. */
   remoteAddr: Deno.Addr;
-  /** Where the other end has connected to. */
+  /** The address that the other end connected to. */
   localAddr: Deno.Addr;
   readonly #turns: Turns;
   readonly #activity: Activity = { calls: 0, writing: false };

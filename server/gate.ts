@@ -1,4 +1,4 @@
-/** Who may come: balancers and what they say of their clients, addresses, and how many of each. */
+/** Access: which balancers and clients may connect, and how many connections a client may have. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { count } from "../cli/flags.ts";
 import { unmapped } from "../net/address.ts";
@@ -8,50 +8,85 @@ import type { Rio } from "../rio.ts";
 import type { Connfd } from "./connfd.ts";
 import { readProxyHeader } from "./proxy.ts";
 
-/** Milliseconds that a balancer has for its header: a TCP retransmission must fit in. */
+/** Milliseconds for a PROXY header: at least 3 s, to cover a TCP retransmission. */
 const HEADER_TIMEOUT = 3000;
 
-/** Who may come, in words that can be sent from thread to thread. */
+/** Access rules, as they can be posted to a thread. */
 export interface GateOptions {
-  /** The addresses of balancers, each of which must send a PROXY header; none unless given. */
+  /** Addresses of balancers; nobody else may connect, and each must send a PROXY header. */
   proxies?: string;
-  /** The addresses of clients; all unless given. */
+  /** Addresses of clients; all unless given. */
   allow?: string;
-  /** Connections of one address at a time; no bound unless given. */
+  /** Connections that one address may have at a time; no bound unless given. */
   perClient?: number;
 }
 
-/** A client that is turned away. */
+/** A connection was refused by an access rule. */
 export class Refused extends Error {
-  /** Why, in words. */
+  /** The message is `why`, behind "refused". */
   constructor(why: string) {
     super(`refused: ${why}`);
   }
 }
 
-/** The gate of a server. */
+/** Counts the connections of each address: in this thread, or in another for all threads. */
+export interface Clients {
+  /** Counts one more, unless the address has as many as it may. */
+  take(client: string): boolean | Promise<boolean>;
+  /** Counts one less. */
+  give(client: string): void;
+}
+
+/** The connections of each address. */
+export class ClientCounts implements Clients {
+  readonly #max: number;
+  readonly #counts = new Map<string, number>();
+
+  /** Counts up to `max` connections of an address. */
+  constructor(max: number = Infinity) {
+    this.#max = max;
+  }
+
+  /** Counts one more, unless the address has as many as it may. */
+  take(client: string): boolean {
+    const n = this.#counts.get(client) ?? 0;
+    if (n >= this.#max) return false;
+    this.#counts.set(client, n + 1);
+    return true;
+  }
+
+  /** Counts one less. */
+  give(client: string): void {
+    const n = this.#counts.get(client)! - 1;
+    if (n > 0) this.#counts.set(client, n);
+    else this.#counts.delete(client);
+  }
+}
+
+/** The access rules of a server. */
 export class Gate {
   readonly #proxies: BlockList | undefined;
   readonly #allow: BlockList | undefined;
   readonly #perClient: number;
-  readonly #clients = new Map<string, number>();
+  readonly #clients: Clients;
 
-  /** A gate for those whom the options let in. */
-  constructor({ proxies, allow, perClient = Infinity }: GateOptions) {
+  /** Makes a gate of these rules, which counts its clients in `clients`. */
+  constructor({ proxies, allow, perClient = Infinity }: GateOptions, clients: Clients) {
     this.#proxies = proxies === undefined ? undefined : blockList(proxies);
     this.#allow = allow === undefined ? undefined : blockList(allow);
     this.#perClient = perClient;
+    this.#clients = clients;
   }
 
   /**
-   * Lets a client in, after its PROXY header if there must be one; `connfd` then has the
-   * addresses of that header.
+   * Admits a connection. With balancers, it first reads the PROXY header from `rio`, and gives
+   * `connfd` the addresses in it.
    *
-   * @returns What it holds until it is disposed of: its place among those of its address.
-   * Undefined if it was a health check: it has gone without a byte of its own.
-   * @throws {Refused} If it may not come.
+   * @returns Its place in the count of its address; dispose of it when the connection ends.
+   * Undefined if it was a health check, which ended without a byte beyond its header.
+   * @throws {Refused} If an access rule refuses it.
    * @throws {Deno.errors.InvalidData} If its PROXY header isn't valid.
-   * @throws {Deno.errors.TimedOut} If that hasn't come in time.
+   * @throws {Deno.errors.TimedOut} If that header takes longer than 3 s.
    */
   async enter(connfd: Connfd, rio: Rio): Promise<Disposable | undefined> {
     if (this.#proxies !== undefined && !(await this.#readHeader(this.#proxies, connfd, rio))) {
@@ -61,10 +96,14 @@ export class Gate {
     if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
       throw new Refused("its address isn't in --allow");
     }
-    return this.#take("hostname" in remoteAddr ? unmapped(remoteAddr.hostname) : "");
+    const client = "hostname" in remoteAddr ? unmapped(remoteAddr.hostname) : "";
+    if (!(await this.#clients.take(client))) {
+      throw new Refused(`its address has ${count(this.#perClient, "connection")}`);
+    }
+    return { [Symbol.dispose]: () => this.#clients.give(client) };
   }
 
-  /** Reads a header; false if the balancer has only looked whether the server lives. */
+  /** Reads the PROXY header; false if it was a health check. */
   async #readHeader(proxies: BlockList, connfd: Connfd, rio: Rio): Promise<boolean> {
     if (!includes(proxies, connfd.remoteAddr)) {
       throw new Refused("its address isn't in --proxy-protocol");
@@ -83,23 +122,9 @@ export class Gate {
       cancel();
     }
   }
-
-  #take(client: string): Disposable {
-    const clients = this.#clients;
-    const n = clients.get(client) ?? 0;
-    if (n >= this.#perClient) throw new Refused(`its address has ${count(n, "connection")}`);
-    clients.set(client, n + 1);
-    return {
-      [Symbol.dispose]() {
-        const left = clients.get(client)! - 1;
-        if (left > 0) clients.set(client, left);
-        else clients.delete(client);
-      },
-    };
-  }
 }
 
-/** Whether a peer sends something, rather than goes. */
+/** Whether a peer sends a byte, rather than ends or resets the connection. */
 async function lives(rio: Rio, signal?: AbortSignal): Promise<boolean> {
   try {
     return await rio.fill(1, { signal });
@@ -110,9 +135,9 @@ async function lives(rio: Rio, signal?: AbortSignal): Promise<boolean> {
 }
 
 /**
- * The addresses of a list: `192.0.2.0/24,2001:db8::1`, say.
+ * Parses a list of addresses and CIDR blocks, such as `192.0.2.0/24,2001:db8::1`.
  *
- * @throws {Error} If one of them is none; the message has it.
+ * @throws {Error} If one of them is invalid; it is the message.
  */
 export function blockList(list: string): BlockList {
   const blocks = new BlockList();
@@ -121,7 +146,7 @@ export function blockList(list: string): BlockList {
     const bare = unmapped(host ?? "");
     const family = isIPv4(bare) ? "ipv4" : isIPv6(bare) ? "ipv6" : undefined;
     const bits = family === "ipv4" ? 32 : 128;
-    // An IPv4 address within IPv6 has 96 bits before it.
+    // An IPv4-mapped address, ::ffff:192.0.2.1, has 96 more bits.
     const prefix = Number(length ?? bits) - (length !== undefined && bare !== host ? 96 : 0);
     if (family === undefined || prefix < 0 || prefix > bits) throw new Error(block || list);
     blocks.addSubnet(bare, prefix, family);

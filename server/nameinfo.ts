@@ -22,8 +22,8 @@ export function peername(addr: Deno.Addr): string {
 export function numbers({ remoteAddr, localAddr }: Endpoints): [host: string, port: string] {
   return "hostname" in remoteAddr
     ? [unmapped(remoteAddr.hostname), String(remoteAddr.port)]
-    // A client of a Unix socket has no name.
-    : ["localhost", (localAddr as Deno.UnixAddr).path];
+    // A client of a Unix socket has no name; the path may be one from a PROXY header.
+    : ["localhost", (localAddr as Deno.UnixAddr).path.replace(/\p{Cc}/gu, "?")];
 }
 
 /** The names of host and service, each as a number where it has none: getnameinfo(3). */

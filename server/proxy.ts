@@ -1,11 +1,11 @@
 /**
- * The PROXY protocol, versions 1 and 2, on the side of who receives it: a balancer puts a header
- * before the bytes of a client, which says where that client is. The specification is HAProxy's
- * doc/proxy-protocol.txt; the numbers in parentheses are its sections.
+ * The receiver's side of the PROXY protocol, versions 1 and 2: a balancer sends a header before the
+ * client's own bytes, with the addresses of the client's connection. The specification is HAProxy's
+ * doc/proxy-protocol.txt; numbers in parentheses are its sections.
  */
 import type { ReadOptions, Rio } from "../rio.ts";
 
-/** Both ends of a connection, as its client sees them. */
+/** The addresses of both ends of a connection, as its client has them. */
 export interface Endpoints {
   /** Where the client is. */
   remoteAddr: Deno.Addr;
@@ -13,11 +13,11 @@ export interface Endpoints {
   localAddr: Deno.Addr;
 }
 
-/** How a header of version 1 begins, and one of version 2. */
+/** The first bytes of a header, version 1 and version 2. */
 const SIGNATURES = [ascii("PROXY "), ascii("\r\n\r\n\0\r\nQUIT\n")];
 /** Bytes of the longest line of version 1, CRLF included (2.1). */
 const MAX_LINE = 107;
-/** Bytes of version 2 before the addresses, and of all of it: TLVs may follow them (2.2). */
+/** Bytes of version 2 before the addresses (2.2), and the most of it, TLVs included. */
 const HEAD = 16;
 const MAX_HEADER = 8192;
 /** Bytes of an address of AF_UNIX. */
@@ -28,18 +28,19 @@ const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
 const PORT = /^(?:0|[1-9]\d{0,4})$/;
 
 /**
- * Reads a header of the PROXY protocol, version 1 or 2, and not a byte behind it: the same `Rio`
- * goes on with what the client sends. It never guesses whether there is a header, so call it only
- * for a peer that is known to be a proxy; give it a deadline, of 3 seconds at least.
+ * Reads a PROXY protocol header, version 1 or 2, and not a byte more: what the client itself sends
+ * comes next from the same `Rio`. There must be a header: call this only for peers that are
+ * configured as proxies. Give it a deadline of at least 3 seconds (2).
  *
- * @param rio A `Rio` of whose stream nothing has been read, with a buffer of 12 bytes at least.
- * @param options A signal that gives it up.
- * @returns The ends of the client's own connection; undefined if the header says that those of
- * this connection count: UNKNOWN, LOCAL, or a family or protocol that is unspecified. Addresses
- * are in their shortest form (RFC 5952), an IPv4 address within IPv6 as `::ffff:192.0.2.1`.
- * @throws {Deno.errors.InvalidData} If it is no valid header, is cut off, or has more than 8192
- * bytes; the message says what was wrong. The connection is then to be closed.
- * @throws {Error} What reading throws, and the signal's reason.
+ * @param rio A `Rio` at the start of its stream, whose lines end in `\n`, with a buffer of at
+ * least 12 bytes.
+ * @param options A signal that gives the read up.
+ * @returns The addresses of the client's connection. Undefined if those of this connection stand:
+ * the header is UNKNOWN, LOCAL, or of an unspecified family or protocol. IPv6 addresses are in
+ * their shortest form (RFC 5952), IPv4-mapped ones as `::ffff:192.0.2.1`.
+ * @throws {Deno.errors.InvalidData} If the header is invalid, cut off, or longer than 8192 bytes;
+ * the message says what is wrong. Close the connection then.
+ * @throws {Error} What the reader throws, or the signal's reason.
  *
  * @example
  * ```ts
@@ -78,7 +79,7 @@ export async function readProxyHeader(
   }
 }
 
-/** A line of text (2.1). */
+/** Version 1: a line of text (2.1). */
 async function readVersion1(rio: Rio, options?: ReadOptions): Promise<Endpoints | undefined> {
   const usrbuf = new Uint8Array(MAX_LINE + 1);
   const n = await rio.readlineb(usrbuf, usrbuf.length, options);
@@ -102,7 +103,7 @@ async function readVersion1(rio: Rio, options?: ReadOptions): Promise<Endpoints 
   };
 }
 
-/** Numbers in network byte order (2.2). */
+/** Version 2: binary, in network byte order (2.2). */
 async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints | undefined> {
   const read = async (n: number) => {
     const usrbuf = new Uint8Array(n);
@@ -117,7 +118,7 @@ async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints 
   const length = head[14] << 8 | head[15];
   if (version !== 2) throw invalid(`version ${version}, not 2`);
   if (command > 1) throw invalid(`no such command: ${command}`);
-  // What LOCAL says of its family is ignored, but its bytes are there.
+  // The family of LOCAL is ignored, but the length counts.
   const local = command === 0;
   if (!local && family > 3) throw invalid(`no such address family: ${family}`);
   if (!local && protocol > 2) throw invalid(`no such transport protocol: ${protocol}`);
@@ -152,7 +153,7 @@ function ipv4(field: string): string {
 
 /** An IPv6 address in its shortest form, as inet_ntop(3) has it. */
 function ipv6(field: string): string {
-  // A URL takes what inet_pton(3) takes, and nothing else once it can't be left.
+  // URL parses what inet_pton(3) does; the pattern keeps out what would end the host.
   const url = /^[\da-f:.]+$/i.test(field) ? URL.parse(`http://[${field}]`) : null;
   if (url === null) throw invalid(`no IPv6 address: ${quote(field)}`);
   const host = url.hostname.slice(1, -1);
@@ -185,12 +186,12 @@ function ascii(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0));
 }
 
-/** A character a byte. */
+/** Bytes as characters of the same number. */
 function text(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
 
-/** Bytes as a diagnostic can show them. */
+/** Bytes, quoted for a message. */
 function quote(what: string | Uint8Array): string {
   const shown = typeof what === "string" ? what : text(what);
   return JSON.stringify(shown).replace(

@@ -1,6 +1,7 @@
 /** What runs in a thread of the prethreaded server; workers.ts starts it. */
 import { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
+import type { Clients } from "./gate.ts";
 import { EchoServer, openListenfd, openTlsListenfd } from "../server.ts";
 import type { Answer, Order } from "./workers.ts";
 
@@ -21,9 +22,22 @@ const stdout = new Stdout({
   },
 });
 let server: EchoServer | undefined;
+// The main thread counts the clients of all threads.
+const asked: ((taken: boolean) => void)[] = [];
+const clients: Clients = {
+  take(client) {
+    main.postMessage({ type: "take", client });
+    return new Promise((resolve) => asked.push(resolve));
+  },
+  give(client) {
+    main.postMessage({ type: "give", client });
+  },
+};
 
 async function start({ where, options }: Order & { type: "start" }): Promise<void> {
-  server = new EchoServer(options, stdout, (line) => main.postMessage({ type: "log", line }));
+  const log = (line: string) => main.postMessage({ type: "log", line });
+  const shared = options.perClient === undefined ? undefined : clients;
+  server = new EchoServer(options, stdout, log, shared);
   const { hostname: host, port, tls } = where;
   const { backlog } = options;
   const listenOptions = { host, backlog, shared: true };
@@ -46,6 +60,7 @@ async function start({ where, options }: Order & { type: "start" }): Promise<voi
 main.onmessage = ({ data }) => {
   if (data.type === "start") start(data);
   else if (data.type === "printed") printed.resolve();
+  else if (data.type === "taken") asked.shift()?.(data.taken);
   else if (data.type === "stop") server?.stop();
   else if (server) main.postMessage({ type: "stats", stats: server.stats });
 };

@@ -5,6 +5,7 @@
 import { log } from "../cli/diagnostics.ts";
 import { label } from "../net/errors.ts";
 import type { ServerOptions } from "./command_line.ts";
+import { ClientCounts } from "./gate.ts";
 import type { Printer } from "./report.ts";
 import type { Stats } from "./stats.ts";
 
@@ -20,7 +21,8 @@ export type Order =
   | { type: "start"; where: Where; options: ServerOptions }
   | { type: "stop" }
   | { type: "stats" }
-  | { type: "printed" };
+  | { type: "printed" }
+  | { type: "taken"; taken: boolean };
 
 /** What a thread says. */
 export type Answer =
@@ -29,6 +31,8 @@ export type Answer =
   | { type: "print"; bytes: Uint8Array<ArrayBuffer> }
   | { type: "log"; line: string }
   | { type: "stats"; stats: Stats }
+  | { type: "take"; client: string }
+  | { type: "give"; client: string }
   | { type: "ended" };
 
 /** The threads of a server. */
@@ -58,7 +62,8 @@ export class Workers {
         throw new Error(`--workers=${n} needs deno run --allow-read: ${module}`);
       }
     }
-    const workers = Array.from({ length: n }, () => new EchoWorker(module, stdout));
+    const clients = new ClientCounts(options.perClient);
+    const workers = Array.from({ length: n }, () => new EchoWorker(module, stdout, clients));
     await Promise.all(workers.map((worker) => worker.start(where, options)));
     return new Workers(workers);
   }
@@ -86,7 +91,7 @@ class EchoWorker {
   readonly ended = Promise.withResolvers<void>();
   readonly #asked: ((stats: Stats) => void)[] = [];
 
-  constructor(module: URL, stdout: Printer) {
+  constructor(module: URL, stdout: Printer, clients: ClientCounts) {
     this.#worker = new Worker(module, { type: "module" });
     this.ended.promise.catch(() => {}); // whoever waits for it is told
     this.#worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
@@ -95,6 +100,8 @@ class EchoWorker {
       else if (data.type === "log") log(data.line);
       else if (data.type === "ended") this.ended.resolve();
       else if (data.type === "stats") this.#asked.shift()?.(data.stats);
+      else if (data.type === "take") this.tell({ type: "taken", taken: clients.take(data.client) });
+      else if (data.type === "give") clients.give(data.client);
       else {
         await stdout.print(data.bytes);
         this.tell({ type: "printed" });

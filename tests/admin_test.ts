@@ -102,7 +102,7 @@ for (const flags of [[], ["--workers=2"]]) {
     server.process.kill("SIGTERM");
     await server.stderr.until(/SIGTERM: 1 connection left/);
     assertEquals(await server.answer("/ready"), [503, "draining\n"]);
-    await client.ask("who is here is served\n");
+    await client.ask("still served\n");
     await client.fd.closeWrite();
     assertEquals(await server.code(), 0);
   });

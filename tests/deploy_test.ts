@@ -1,4 +1,4 @@
-/** The configurations of docs/deploy.md, as they stand there, but for their ports. */
+/** Runs the configurations of docs/deploy.md, with other ports. */
 import { assert, assertEquals } from "@std/assert";
 import { sleep } from "../net/time.ts";
 import {
@@ -15,10 +15,11 @@ import {
 
 const page = await Deno.readTextFile(`${ROOT}/docs/deploy.md`);
 const HAPROXY = { ignore: !has("haproxy") };
-const NGINX = { ignore: !has("nginx") };
+const NGINX_MODULES = "/usr/lib/nginx/modules/"; // Debian's
+const NGINX = { ignore: !has(`nginx && test -e ${NGINX_MODULES}ngx_stream_module.so`) };
 const SYSTEMD = { ignore: !has("systemd-analyze") };
 
-/** The page's code in a language, its ports and paths replaced by others. */
+/** The page's code block in a language, with replacements for ports and paths. */
 function code(language: string, replaced: Record<string, string | number> = {}): string {
   const found = page.match(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, "m"))?.[1];
   assert(found !== undefined, `no ${language}`);
@@ -28,7 +29,7 @@ function code(language: string, replaced: Record<string, string | number> = {}):
   }, found);
 }
 
-/** A folder that goes at the end. */
+/** A folder that is removed at the end. */
 async function temporary(): Promise<AsyncDisposable & { path: string }> {
   const path = await Deno.makeTempDir();
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
@@ -66,7 +67,7 @@ class Server implements AsyncDisposable {
   }
 }
 
-/** Resolves when `true` comes of what is tried, or throws what it throws no more. */
+/** Tries again until it returns true. */
 async function eventually(attempt: () => Promise<boolean>): Promise<void> {
   while (!(await attempt().catch(() => false))) await sleep(20);
 }
@@ -74,6 +75,8 @@ async function eventually(attempt: () => Promise<boolean>): Promise<void> {
 /** A balancer that runs. */
 interface Balancer extends AsyncDisposable {
   port: number;
+  /** The folder of its configuration, DIR in that and in its command. */
+  path: string;
 }
 
 /** Runs a balancer with its configuration, until it listens. */
@@ -83,7 +86,7 @@ async function balance(
   configuration: string,
 ): Promise<Balancer> {
   const { path, ...folder } = await temporary();
-  await Deno.writeTextFile(`${path}/conf`, configuration);
+  await Deno.writeTextFile(`${path}/conf`, configuration.replaceAll("DIR", path));
   const [name, ...args] = command.map((arg) => arg.replace("DIR", path));
   const program = new Program(name, args);
   // To connect would be to be a client.
@@ -91,6 +94,7 @@ async function balance(
   await eventually(async () => (await Deno.readTextFile("/proc/net/tcp")).includes(listening));
   return {
     port,
+    path,
     async [Symbol.asyncDispose]() {
       await program.stop();
       await folder[Symbol.asyncDispose]();
@@ -98,7 +102,7 @@ async function balance(
   };
 }
 
-/** HAProxy over two servers; what else is to be replaced in its configuration. */
+/** HAProxy over two servers, with more replacements in its configuration. */
 async function haproxy(servers: Server[], replaced: Record<string, string> = {}) {
   const port = freePort();
   const [a, b] = servers;
@@ -120,7 +124,7 @@ async function nginx(servers: Server[]) {
     "listen 7;": `listen 127.0.0.1:${port};`,
     "15213": a.port,
     "15214": b.port,
-    "modules/": "/usr/lib/nginx/modules/",
+    "modules/": NGINX_MODULES,
   });
   const command = [
     "nginx",
@@ -205,7 +209,15 @@ Deno.test({
     let sent = 0;
     let stopping = false;
     try {
-      await using balancer = await haproxy(servers);
+      await using balancer = await haproxy(servers, {
+        global: "global\n  stats socket DIR/stats",
+      });
+      const isUp = async (name: string) => {
+        using stats = await Deno.connect({ transport: "unix", path: `${balancer.path}/stats` });
+        await stats.write(bytes("show servers state servers\n"));
+        const answer = await new Response(stats.readable).text();
+        return answer.includes(` ${name} 127.0.0.1 2 `); // 2 is "running"
+      };
       // Each client connects, sends lines for a while, ends and comes again.
       const seed = noise(4096);
       const come = async (client: Client, n: number) => {
@@ -230,10 +242,11 @@ Deno.test({
           await eventually(async () => (await servers[i].stats()).accepted > 0);
           received += await servers[i].stop();
           servers[i] = await Server.start(port, admin);
+          await eventually(() => isUp(["echo3", "echo4"][i]));
         }
         await eventually(async () => (await servers[1].stats()).accepted > 0);
       };
-      await Promise.race([restart(), Promise.all(clients)]); // which end before only if one fails
+      await Promise.race([restart(), Promise.all(clients)]); // clients end first only if one fails
       stopping = true;
       await Promise.all(clients);
       for (const server of servers) received += await server.stop();
