@@ -9,22 +9,22 @@ import { log } from "./cli/diagnostics.ts";
 import { exit, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
+import { toTarget } from "./cli/target.ts";
 import { openClientfd } from "./client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
-import { json, lines, type Report, tap } from "./judge/report.ts";
+import { json, lines, tap } from "./judge/report.ts";
 import { type Result, type Stand, tryAll } from "./judge/run.ts";
 import type { Case } from "./judge/case.ts";
-import { Trial } from "./judge/trial.ts";
-import { toTarget } from "./cli/target.ts";
+import { MAX_BYTES, MAX_CONNECTIONS, MAX_OPEN, Trial } from "./judge/trial.ts";
 import { address } from "./net/address.ts";
 import { reason } from "./net/errors.ts";
 import { rioWriten } from "./rio.ts";
 
 const COMMAND_LINE: CommandLine = {
   name: "judge",
-  about: "",
+  about: "Tries an echo server, or a client, on what the lecture warns of, and says what it saw.",
   positionals: [
     ["host", "the server's name or address (default localhost); also HOST:PORT"],
     ["port", "its port (default 15213)"],
@@ -38,60 +38,37 @@ const COMMAND_LINE: CommandLine = {
     ["tap", "print TAP 14"],
     ["json", "print JSON, at the end"],
   ],
-  notes: "Exit codes: 0 all passed, 1 some failed, 2 usage, 3 nothing could be tried.",
+  notes:
+    `It sends to the address that is named alone, which for localhost is 127.0.0.1 and ::1. A case
+opens ${MAX_CONNECTIONS} connections at most, ${MAX_OPEN} at once, and sends ${MAX_BYTES / 1e6} MB.
+
+Exit codes: 0 all passed, 1 some failed, 2 usage, 3 nothing could be tried.`,
 };
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { start, client, only = "", timeout: time = "5" } = flags.values;
+  const { start, client, timeout: time = "5" } = flags.values;
   const timeout = toMilliseconds("--timeout", time);
   const { host, port } = await toTarget(flags);
-  const formats = ["tap", "json"].filter((format) => flags.set.has(format));
-  if (formats.length > 1) throw new UsageError("--tap and --json don't go together");
-  const ways = [start, client, flags.positionals[0]].filter((way) => way !== undefined);
-  if (ways.length > 1) throw new UsageError("one of --start, --client and a host");
-  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
-  const report = formats.includes("json")
-    ? json()
-    : formats.includes("tap")
-    ? tap()
-    : lines(Deno.stdout.isTerminal() && !Deno.noColor);
-  const hear = async <T extends Stand>(what: string, all: Case<T>[], t: () => Promise<T>) => {
-    const cases = all.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
-    if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
-    if (flags.set.has("list")) {
-      await print(cases.map(({ name }) => `${name}\n`).join(""));
-      return 0;
-    }
-    try {
-      using stand = await t();
-      return await tell(report, what, cases, stand, print);
-    } catch (error) {
-      log(`judge: ${reason(error)}`);
-      return 3;
-    }
-  };
+  if ([start, client, flags.positionals[0]].filter((way) => way !== undefined).length > 1) {
+    throw new UsageError("one of --start, --client and a host");
+  }
   if (client !== undefined) {
-    await checkPermissions("--client");
-    return await hear(
-      client,
-      CLIENT_CASES,
-      () => Promise.resolve(new ClientTrial(client, timeout)),
-    );
-  }
-  const started = start === undefined ? undefined : new Started(start, timeout);
-  onSignal(async (signal) => {
-    await started?.stop();
-    await exit(signalCode(signal), stdout);
-  });
-  try {
-    return await hear(start ?? address(host, port), CASES, async () => {
-      if (started !== undefined) await checkPermissions("--start");
-      const fd = await (started?.start() ?? openClientfd(host, port, { connectTimeout: timeout }));
-      return new Trial({ host, port: fd.remoteAddr.port }, timeout, started, fd);
+    return await hear(client, CLIENT_CASES, flags, stdout, async () => {
+      await checkPermissions("--client");
+      return new ClientTrial(client, timeout);
     });
-  } finally {
-    await started?.stop();
   }
+  if (start !== undefined) {
+    return await hear(start, CASES, flags, stdout, async () => {
+      await checkPermissions("--start");
+      const started = new Started(start, timeout);
+      return new Trial("localhost", await started.start(), timeout, started);
+    });
+  }
+  return await hear(address(host, port), CASES, flags, stdout, async () => {
+    const fd = await openClientfd(host, port, { connectTimeout: timeout });
+    return new Trial(host, fd, timeout);
+  });
 }
 
 /** Throws one line if Deno may not do what a flag needs. */
@@ -102,20 +79,42 @@ async function checkPermissions(flag: string): Promise<void> {
   }
 }
 
-/** Tries the cases and tells what becomes of them. */
-async function tell<T extends Stand>(
-  report: Report,
+/** Tries the cases on what `open` returns, and tells what becomes of them. */
+async function hear<T extends Stand>(
   what: string,
-  cases: Case<T>[],
-  t: T,
-  print: (text: string) => Promise<unknown>,
+  all: Case<T>[],
+  { values: { only = "" }, set }: Flags,
+  stdout: Stdout,
+  open: () => Promise<T>,
 ): Promise<number> {
+  if (set.has("tap") && set.has("json")) throw new UsageError("--tap and --json don't go together");
+  const cases = all.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
+  if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
+  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
+  if (set.has("list")) {
+    await print(cases.map(({ name }) => `${name}\n`).join(""));
+    return 0;
+  }
+
+  let stand;
+  try {
+    stand = await open();
+  } catch (error) {
+    log(`judge: ${reason(error)}`);
+    return 3;
+  }
+  await using t = stand;
+  onSignal(async (signal) => {
+    await t[Symbol.asyncDispose]();
+    await exit(signalCode(signal), stdout);
+  });
+  const forPeople = () => lines(Deno.stdout.isTerminal() && !Deno.noColor);
+  const report = set.has("json") ? json() : set.has("tap") ? tap() : forPeople();
   const results: Result[] = [];
   await print(report.begin(what, cases.length));
   for await (const result of tryAll(t, cases)) {
-    const told = cases[results.length];
+    await print(report.tell(result, cases[results.length]));
     results.push(result);
-    await print(report.tell(result, told));
   }
   await print(report.end(results));
   return results.every(({ verdict }) => verdict === "passed" || verdict === "skipped") ? 0 : 1;

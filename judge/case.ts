@@ -1,5 +1,8 @@
 /** What a case is, and how it ends. */
 
+/** How often as long as one wait a case may take. */
+export const WAITS = 6;
+
 /** A case has failed: the message says what was seen. */
 export class Failure extends Error {}
 /** A case can't be tried: the message says why. */

@@ -43,6 +43,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       }
       await client.prints("a line in pieces\n");
       await client.ends(connfd);
+      client.printed("a line in pieces\n", 1);
       return client.finding();
     },
   },
@@ -204,8 +205,8 @@ export class ClientTrial implements Stand {
     return Promise.resolve(true);
   }
 
-  [Symbol.dispose](): void {
-    this.#connfd?.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
   }
 }
 

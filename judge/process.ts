@@ -6,7 +6,7 @@ import { Failure } from "./case.ts";
 /** Bytes of what a program prints that are kept. */
 const KEPT = 1 << 20;
 /** Milliseconds from one look to the next. */
-const LOOK = 10;
+const LOOK = 20;
 
 /** What a server holds. */
 export interface Held {
@@ -22,9 +22,8 @@ export interface Held {
 interface Stat {
   pid: number;
   parent: number;
+  session: number;
   state: string;
-  /** Clock ticks of CPU. */
-  ticks: number;
 }
 
 /** A command line with what stands for the host and the port put in. */
@@ -57,6 +56,7 @@ export class Program {
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
+      detached: true, // a session of its own, whose processes are its own
     }).spawn();
     this.#stdin = this.process.stdin.getWriter();
     this.#read = Promise.all([
@@ -79,8 +79,7 @@ export class Program {
 
   /** Ends it and all that it has started, and waits until they have ended. */
   async kill(): Promise<void> {
-    for (const { pid } of await tree(this.process.pid)) send(pid, "SIGKILL");
-    send(this.process.pid, "SIGKILL");
+    send(-this.process.pid, "SIGKILL");
     await this.ended;
     await this.closeInput();
     // A program that has escaped may hold its output open.
@@ -141,6 +140,11 @@ export class Started {
     }
   }
 
+  /** Starts it again on the same port. */
+  async restart(): Promise<Deno.TcpConn> {
+    return await this.start(this.#port);
+  }
+
   #said(program: Program, what: string): string {
     const said = program.stderr.trim().split("\n").at(-1);
     const code = program.status === undefined ? "" : ` with exit code ${program.status.code}`;
@@ -155,10 +159,13 @@ export class Started {
 
   /** Stops its processes, until the function returned is called. */
   async pause(): Promise<() => Promise<void>> {
-    const processes = await tree(this.program.process.pid);
+    const processes = await session(this.program.process.pid);
     for (const { pid } of processes) send(pid, "SIGSTOP");
     const stopped = ({ state }: Stat) => state === "T" || state === "Z";
-    while (!(await tree(this.program.process.pid)).every(stopped)) await sleep(1);
+    for (let looks = 0; looks < 1000; looks++) {
+      if ((await session(this.program.process.pid)).every(stopped)) break;
+      await sleep(1);
+    }
     return () => Promise.resolve(processes.forEach(({ pid }) => send(pid, "SIGCONT")));
   }
 
@@ -171,7 +178,7 @@ export class Started {
   async listener(): Promise<number> {
     const { pid } = this.program.process;
     const inodes = await listening(this.#port);
-    for (const process of await tree(pid)) {
+    for (const process of await session(pid)) {
       if (!(await links(process.pid)).some((link) => inodes.has(link))) continue;
       return process.pid;
     }
@@ -195,10 +202,16 @@ export class Started {
   }
 
   async #held(): Promise<Held> {
-    const processes = await tree(this.program.process.pid);
-    const held = { descriptors: 0, memory: 0, zombies: 0, processes: processes.length };
-    for (const { pid, state } of processes) {
-      if (state === "Z") held.zombies++;
+    const processes = await session(this.program.process.pid);
+    const pids = new Set(processes.map(({ pid }) => pid));
+    const held = { descriptors: 0, memory: 0, zombies: 0, processes: 0 };
+    for (const { pid, parent, state } of processes) {
+      if (state === "Z") {
+        // That of a parent who has gone is not the server's to wait for.
+        if (pids.has(parent)) held.zombies++;
+        continue;
+      }
+      held.processes++;
       held.descriptors += (await links(pid)).length;
       const status = await read(`/proc/${pid}/status`);
       held.memory += Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
@@ -206,10 +219,15 @@ export class Started {
     return held;
   }
 
-  /** Clock ticks of CPU that its processes have had, a hundredth of a second each. */
-  async ticks(): Promise<number> {
-    const processes = await tree(this.program.process.pid);
-    return processes.reduce((sum, { ticks }) => sum + ticks, 0);
+  /** Whether one of its threads runs, or would if there were a processor for it. */
+  async runs(): Promise<boolean> {
+    for (const { pid } of await session(this.program.process.pid)) {
+      for (const task of await names(`/proc/${pid}/task`)) {
+        const stat = parseStat(pid, await read(`/proc/${pid}/task/${task}/stat`));
+        if (stat?.state === "R") return true;
+      }
+    }
+    return false;
   }
 }
 
@@ -227,38 +245,40 @@ function send(pid: number, signal: Deno.Signal): void {
   }
 }
 
-/** A process and all its descendants, itself first. */
-async function tree(root: number): Promise<Stat[]> {
+/** The processes of a session, the oldest first. */
+async function session(id: number): Promise<Stat[]> {
   const all: Stat[] = [];
-  for await (const { name } of Deno.readDir("/proc")) {
+  for (const name of await names("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = parseStat(Number(name), await read(`/proc/${name}/stat`));
-    if (stat !== undefined) all.push(stat);
+    if (stat?.session === id) all.push(stat);
   }
-  const found = all.filter(({ pid }) => pid === root);
-  for (const { pid } of found) found.push(...all.filter(({ parent }) => parent === pid));
-  return found;
+  return all.sort((a, b) => a.pid - b.pid);
 }
 
 /** The fields of /proc/PID/stat, the second of which may hold anything: see proc(5). */
 function parseStat(pid: number, text: string): Stat | undefined {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   if (fields.length < 20) return undefined;
-  const [state, parent] = fields;
-  return { pid, parent: Number(parent), state, ticks: Number(fields[11]) + Number(fields[12]) };
+  const [state, parent, , session] = fields;
+  return { pid, parent: Number(parent), session: Number(session), state };
 }
 
 /** What the descriptors of a process are. */
 async function links(pid: number): Promise<string[]> {
-  const all: string[] = [];
+  const folder = `/proc/${pid}/fd`;
+  const link = (name: string) => Deno.readLink(`${folder}/${name}`).catch(() => "");
+  return await Promise.all((await names(folder)).map(link));
+}
+
+/** The names in a folder of /proc; none if its process has ended. */
+async function names(folder: string): Promise<string[]> {
   try {
-    for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
-      all.push(await Deno.readLink(`/proc/${pid}/fd/${name}`).catch(() => ""));
-    }
-  } catch {
-    // It has ended.
+    return await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return [];
   }
-  return all;
 }
 
 /** The sockets that listen on a port. */

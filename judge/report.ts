@@ -32,6 +32,7 @@ export function lines(coloured: boolean): Report {
     begin: (target) => `${target}\n\n`,
     tell({ name, verdict, saw }, { did, means, read }) {
       const mark = `${marks[verdict]}  ${name}`;
+      if (verdict === "not tried") return `${mark}\n`;
       if (verdict !== "failed") return `${mark}${saw ? paint(2, ` (${saw})`) : ""}\n`;
       return `${mark}\n` + [
         ["judge", did],
@@ -44,7 +45,9 @@ export function lines(coloured: boolean): Report {
       const all = Object.entries(counts(results)).filter(([, n]) => n > 0);
       const found = results.flatMap(({ verdict, saw }) => verdict === "passed" && saw || []);
       const what = found.length > 0 ? `${[...new Set(found)].join("; ")}\n` : "";
-      return `\n${all.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}\n${what}`;
+      const gone = results.find(({ verdict }) => verdict === "not tried")?.saw;
+      const why = gone === undefined ? "" : `: ${gone}`;
+      return `\n${all.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}${why}\n${what}`;
     },
   };
 }

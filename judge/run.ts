@@ -1,9 +1,6 @@
 /** Tries cases, one after the other. */
 import { within } from "../net/time.ts";
-import { type Case, Failure, seconds, Skip } from "./case.ts";
-
-/** How often as long as one wait a case may take. */
-const WAITS = 6;
+import { type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
 
 /** What has become of a case. */
 export interface Result {
@@ -15,7 +12,7 @@ export interface Result {
 }
 
 /** What the runner needs of what is on trial. */
-export interface Stand extends Disposable {
+export interface Stand extends AsyncDisposable {
   timeout: number;
   /** Begins a case. */
   begin(): void;

@@ -5,7 +5,7 @@ import { isReset, reason } from "../net/errors.ts";
 import { sleep, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
 import { bytes, difference, longLine } from "./bytes.ts";
-import { Failure, seconds } from "./case.ts";
+import { Failure, seconds, WAITS } from "./case.ts";
 import type { Held, Started } from "./process.ts";
 
 /** Connections that one case may open, and bytes that it may send: judge is no weapon. */
@@ -20,12 +20,6 @@ const CROWD = 500;
 
 const BLOCK = 65_536;
 
-/** Where the server on trial is. */
-export interface Target {
-  host: string;
-  port: number;
-}
-
 /** One case's view of the server on trial. */
 export class Trial {
   /** The server's process, if judge has started it. */
@@ -34,23 +28,29 @@ export class Trial {
   readonly timeout: number;
   /** The name under which the server was given. */
   readonly named: string;
-  readonly target: Target;
+  /** Another address of the same name could be another server: this one is kept to. */
+  #addr: Deno.NetAddr;
   #spare: Deno.TcpConn | undefined;
   #open = new Set<Client>();
   #connections = 0;
   #sent = 0;
   #served = false;
   #over = false;
+  #start = 0;
   readonly #known = new Map<string, unknown>();
 
-  /** `spare` is a connection that is there already: the first one that `connect` returns. */
-  constructor(target: Target, timeout: number, started?: Started, spare?: Deno.TcpConn) {
-    this.named = target.host;
-    this.started = started;
+  /**
+   * @param host The name under which the server was given.
+   * @param spare A connection to it: the first one that {@linkcode Trial.connect} returns.
+   * @param timeout Milliseconds that one wait may take.
+   * @param started Its process, if judge has started it.
+   */
+  constructor(host: string, spare: Deno.TcpConn, timeout: number, started?: Started) {
+    this.named = host;
     this.timeout = timeout;
+    this.started = started;
     this.#spare = spare;
-    // Another address of the same name could be another server.
-    this.target = { ...target, host: spare?.remoteAddr.hostname ?? target.host };
+    this.#addr = spare.remoteAddr;
   }
 
   /** Milliseconds after which nothing more is expected of a server that says nothing. */
@@ -58,9 +58,15 @@ export class Trial {
     return this.timeout / 10;
   }
 
+  /** Half of the case's time is over: what is done over and over may end. */
+  get late(): boolean {
+    return performance.now() - this.#start > WAITS / 2 * this.timeout;
+  }
+
   /** Begins a case. */
   begin(): void {
     this.#over = false;
+    this.#start = performance.now();
     this.#connections = 0;
     this.#sent = 0;
   }
@@ -75,8 +81,7 @@ export class Trial {
   renew(spare: Deno.TcpConn): void {
     this.#spare?.close();
     this.#spare = spare;
-    this.target.host = spare.remoteAddr.hostname;
-    this.target.port = spare.remoteAddr.port;
+    this.#addr = spare.remoteAddr;
   }
 
   /** Makes the server ready again after a failure; false if it answers nobody. */
@@ -96,11 +101,12 @@ export class Trial {
     this.#served = true;
   }
 
-  /** Closes the connection that nobody has used. */
-  [Symbol.dispose](): void {
+  /** Closes all connections, and ends the server if judge has started it. */
+  async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#open) client[Symbol.dispose]();
     this.#spare?.close();
     this.#spare = undefined;
+    await this.started?.stop();
   }
 
   /** What one case finds out and others need. */
@@ -110,13 +116,13 @@ export class Trial {
   }
 
   /** Opens a connection, to the server on trial unless another address is given. */
-  async connect(host: string = this.target.host): Promise<Client> {
+  async connect(host: string = this.#addr.hostname): Promise<Client> {
     this.#count(1, 0);
-    const spare = host === this.target.host ? this.#spare : undefined;
+    const spare = host === this.#addr.hostname ? this.#spare : undefined;
     if (spare !== undefined) this.#spare = undefined;
     try {
       const fd = spare ??
-        await openClientfd(host, this.target.port, { connectTimeout: this.timeout });
+        await openClientfd(host, this.#addr.port, { connectTimeout: this.timeout });
       const client = new Client(this, fd);
       this.#open.add(client);
       return client;
@@ -133,7 +139,7 @@ export class Trial {
     this.#count(1, line.length + last.length);
     await this.#dropSpare();
     const { connect } = await import("node:net");
-    const socket: Socket = connect(this.target.port, this.target.host);
+    const socket: Socket = connect(this.#addr.port, this.#addr.hostname);
     const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
     let back = "";
     try {
@@ -204,7 +210,7 @@ export class Trial {
         clients.push(client);
         await client.send(`client ${n}\n`);
         if (n === 0) await client.expect("client 0\n");
-        else if (await client.next(this.quiet) === "nothing") break;
+        else if (!(await this.#isServed(client, clients[0]))) break;
       }
       const waits = clients.length < MANY ? clients.pop() : undefined;
       for (const [n, client] of clients.entries()) {
@@ -215,6 +221,13 @@ export class Trial {
       await waits?.leave();
       return clients.length;
     });
+  }
+
+  /** Whether a client is served, while another is: a server that is slow is slow to both. */
+  async #isServed(client: Client, other: Client): Promise<boolean> {
+    if (await client.next(this.quiet) !== "nothing") return true;
+    await other.ask("still there?\n");
+    return await client.next(this.quiet) !== "nothing";
   }
 
   /**
@@ -245,23 +258,27 @@ export class Trial {
     return clients;
   }
 
-  /** Sends five hundred clients, one after the other, and returns what the server held before and after. */
-  async crowd(): Promise<{ before?: Held; after?: Held }> {
-    return await this.once(`crowd of ${this.target.port}`, async () => {
+  /**
+   * Sends five hundred clients, one after the other, or fewer in a long time, and returns how many,
+   * and what the server held before and after them.
+   */
+  async crowd(): Promise<{ clients: number; before?: Held; after?: Held }> {
+    return await this.once(`crowd of ${this.#addr.port}`, async () => {
       const line = longLine(4000);
       let before: Held | undefined;
-      for (let n = 0; n < CROWD; n++) {
-        if (n === CROWD / 10) before = await this.started?.held();
+      let clients = 0;
+      for (; clients < CROWD && !(clients > CROWD / 5 && this.late); clients++) {
+        if (clients === CROWD / 10) before = await this.started?.held();
         const client = await this.connect();
         try {
           await client.ask(line);
         } catch (error) {
-          if (error instanceof Failure) error.message = `client ${n + 1}: ${error.message}`;
+          if (error instanceof Failure) error.message = `client ${clients + 1}: ${error.message}`;
           throw error;
         }
         client.close();
       }
-      return { before, after: await this.started?.held(before) };
+      return { clients, before, after: await this.started?.held(before) };
     });
   }
 
@@ -340,7 +357,7 @@ export class Client implements Disposable {
     await sending;
   }
 
-  /** Reads to the end of the connection, and returns how many bytes came. */
+  /** Reads to the end of the connection, and returns the first bytes that came. */
   async end(): Promise<Uint8Array> {
     const buf = new Uint8Array(BLOCK);
     let first = new Uint8Array(0);

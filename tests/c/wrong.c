@@ -1,0 +1,69 @@
+/* An iterative echo server that ignores SIGPIPE and takes an error of read for EOF. Its second
+   argument says what is wrong with it; nothing, if there is none. */
+#include "csapp.h"
+#include <fcntl.h>
+#include <netinet/in.h>
+
+static const char *wrong = "";
+char *kept; /* not static, or the compiler sees that nobody reads it */
+
+static int is(const char *name)
+{
+    return strcmp(wrong, name) == 0;
+}
+
+static int listen_on(int port)
+{
+    int listenfd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    struct sockaddr_in addr;
+
+    if (!is("reuse"))
+        setsockopt(listenfd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    memset(&addr, 0, sizeof addr);
+    addr.sin_family = AF_INET;
+    addr.sin_port = htons(port);
+    if (bind(listenfd, (SA *)&addr, sizeof addr) < 0 || listen(listenfd, LISTENQ) < 0)
+        unix_error("listen_on error");
+    return listenfd;
+}
+
+static void serve(int connfd)
+{
+    char buf[MAXLINE];
+    rio_t rio;
+    ssize_t n;
+
+    rio_readinitb(&rio, connfd);
+    while ((n = rio_readlineb(&rio, buf, MAXLINE)) > 0) {
+        printf("server received %d bytes\n", is("count") ? (int)strlen(buf) : (int)n);
+        if (rio_writen(connfd, buf, n) < 0)
+            break;
+    }
+    if (is("descriptors"))
+        open("/dev/null", O_RDONLY);
+    if (is("memory"))
+        memset(kept = malloc(MAXLINE), 1, MAXLINE);
+    close(connfd);
+}
+
+int main(int argc, char **argv)
+{
+    int listenfd;
+
+    if (argc > 2)
+        wrong = argv[2];
+    listenfd = listen_on(atoi(argv[1]));
+    signal(SIGPIPE, SIG_IGN);
+    if (is("sigterm"))
+        signal(SIGTERM, SIG_IGN);
+    if (is("busy"))
+        fcntl(listenfd, F_SETFL, O_NONBLOCK);
+    for (;;) {
+        int connfd = accept(listenfd, NULL, NULL);
+        if (connfd < 0)
+            continue;
+        if (is("zombies") && fork() == 0)
+            _exit(0);
+        serve(connfd);
+    }
+}

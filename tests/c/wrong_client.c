@@ -1,0 +1,59 @@
+/* An echo client that ends as it should. Its third argument says what is wrong with it; nothing, if
+   there is none. */
+#include "csapp.h"
+
+static const char *wrong = "";
+static int lines = 0; /* that have come back */
+
+static int is(const char *name)
+{
+    return strcmp(wrong, name) == 0;
+}
+
+/* Prints what still comes, when the server has been told that no more will. */
+static void drain(rio_t *rp)
+{
+    char buf[MAXLINE];
+    ssize_t n;
+
+    shutdown(rp->rio_fd, SHUT_WR);
+    while ((n = rio_readlineb(rp, buf, MAXLINE)) > 0) {
+        fwrite(buf, 1, n, stdout);
+        while (is("extra") && lines > 0)
+            pause();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char buf[MAXLINE];
+    rio_t rio;
+    ssize_t n;
+    int clientfd = Open_clientfd(argv[1], argv[2]);
+
+    if (argc > 3)
+        wrong = argv[3];
+    signal(SIGPIPE, SIG_IGN);
+    rio_readinitb(&rio, clientfd);
+    while (fgets(buf, MAXLINE, stdin) != NULL) {
+        size_t sent = strlen(buf);
+        if (rio_writen(clientfd, buf, sent) < 0)
+            break;
+        if (buf[sent - 1] != '\n' && !is("newline")) {
+            drain(&rio);
+            break;
+        }
+        n = is("read") ? read(clientfd, buf, MAXLINE) : rio_readlineb(&rio, buf, MAXLINE);
+        if (n == 0 && !is(lines > 0 ? "stale" : "stale at once"))
+            break;
+        if (n < 0 && !is("reset"))
+            break;
+        lines++;
+        if (is("lines") && lines == 3)
+            continue;
+        fwrite(buf, 1, n > 0 && !is("count") ? (size_t)n : sent, stdout);
+    }
+    if (!is("read"))
+        drain(&rio);
+    return 0;
+}
