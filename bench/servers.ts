@@ -8,6 +8,7 @@ import {
   median,
   printTable,
   run,
+  type Running,
   startServer,
 } from "./run.ts";
 
@@ -97,7 +98,10 @@ export async function generate(
   return Object.fromEntries(pairs.map(([name, value]) => [name, Number(value)]));
 }
 
-/** The servers under each load, in turn. */
+/**
+ * The servers under each load. Each is started anew for a load, and then they are driven in turn,
+ * round after round; those whose turn it isn't are idle.
+ */
 export async function measureServers(
   loads: Load[],
   names: string[],
@@ -106,25 +110,35 @@ export async function measureServers(
   const rows: ServerRow[] = [];
   const missing = names.filter((name) => SERVERS[name].command === undefined);
   for (const load of loads) {
+    await using stack = new AsyncDisposableStack();
+    const running = new Map<string, Running>();
     const reports: Record<string, Record<string, number>[]> = {};
-    const failed = new Set<string>();
+    const attempt = async (name: string, act: () => Promise<void>) => {
+      try {
+        await act();
+      } catch (error) {
+        running.delete(name);
+        delete reports[name];
+        missing.push(`${name} with ${show(load)} (${(error as Error).message})`);
+      }
+    };
+    for (const name of names) {
+      const { command, env, max = Infinity } = SERVERS[name];
+      if (command === undefined || load.connections > max) continue;
+      await attempt(name, async () => {
+        running.set(name, stack.use(await startServer(name, command, env)));
+      });
+    }
     for (let round = 0; round < rounds; round++) {
-      for (const name of names) {
-        const { command, env, max = Infinity } = SERVERS[name];
-        if (!command || failed.has(name) || load.connections > max) continue;
-        try {
-          await using server = await startServer(command, env);
-          (reports[name] ??= []).push(await generate(server.port, load, seconds));
-        } catch (error) {
-          failed.add(name);
-          missing.push(`${name} with ${show(load)} (${(error as Error).message})`);
-        }
+      for (const [name, { port }] of running) {
+        await attempt(name, async () => {
+          (reports[name] ??= []).push(await generate(port, load, seconds));
+        });
       }
     }
-    for (const [peer, all] of Object.entries(reports)) {
-      if (failed.has(peer)) continue;
+    const measured = Object.entries(reports).map(([peer, all]) => {
       const of = (name: string) => median(all.map((report) => report[name]));
-      rows.push({
+      return {
         peer,
         ...load,
         linesPerSecond: all.map((report) => report["lines/s"]),
@@ -133,9 +147,10 @@ export async function measureServers(
         p99: of("p99us"),
         p999: of("p999us"),
         max: of("max_us"),
-      });
-    }
-    printLoad(load, rows.filter((row) => show(row) === show(load)));
+      };
+    });
+    printLoad(load, measured);
+    rows.push(...measured);
   }
   return { rows, missing };
 }
