@@ -1,6 +1,6 @@
 /**
  * A histogram of round trips, laid out as HdrHistogram's: 128 buckets for each power of two, so
- * a value is known to 0.8 %. It is our own because it costs a tenth a line, can be posted to
+ * a value is known to 0.8 %. It is our own because it costs a quarter a line, can be posted to
  * another thread and shows its counts: docs/performance.md has the figures.
  */
 
