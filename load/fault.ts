@@ -27,7 +27,19 @@ export interface Place {
   line: number;
 }
 
-/** What ended a load early. */
+/**
+ * What ended a load early.
+ *
+ * @example
+ * ```ts
+ * import { load } from "@netp/rio/load";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const connect = () => Promise.reject(new Deno.errors.ConnectionRefused("Connection refused"));
+ * const { fault } = await load(connect, { connections: 1 });
+ * assertEquals(fault?.message, "refused: connection 0, byte 0 (line 0): Connection refused");
+ * ```
+ */
 export class Fault extends Error {
   /** What it is. */
   readonly kind: FaultKind;

@@ -14,7 +14,20 @@ const BUCKETS = (32 - HALF_BITS) * HALF;
 /** What a histogram is when it is sent to another thread. */
 export type Counts = Pick<Histogram, "counts" | "max">;
 
-/** Counts round trips by how long they took. */
+/**
+ * Counts round trips by how long they took.
+ *
+ * @example
+ * ```ts
+ * import { Histogram } from "@netp/rio/load";
+ * import { assert } from "@std/assert";
+ *
+ * const histogram = new Histogram();
+ * for (let ms = 1; ms <= 100; ms++) histogram.record(ms);
+ * const median = histogram.quantile(0.5);
+ * assert(median >= 50 && median < 50.4);
+ * ```
+ */
 export class Histogram {
   /** How many were recorded. */
   count = 0;
