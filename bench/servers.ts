@@ -132,7 +132,7 @@ export async function measureServers(
     for (let round = 0; round < rounds; round++) {
       for (const [name, { port }] of running) {
         await attempt(name, async () => {
-          (reports[name] ??= []).push(await generate(port, load, seconds));
+          (reports[name] ??= []).push(await generate(port, load, seconds * patience(load)));
         });
       }
     }
@@ -153,6 +153,11 @@ export async function measureServers(
     rows.push(...measured);
   }
   return { rows, missing };
+}
+
+/** With many connections a round trip takes long, and a warm-up of few of them warms nothing. */
+function patience({ connections }: Load): number {
+  return connections >= 500 ? 3 : 1;
 }
 
 /** A load in words. */
