@@ -21,6 +21,7 @@ import { label } from "./net/errors.ts";
 import { MAXLINE, type Reader, Rio, type Writer } from "./rio.ts";
 
 export {
+  /** What the client needs of a connection. */
   type Clientfd,
   type ExchangeOptions,
   NotAnEchoError,

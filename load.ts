@@ -1,7 +1,7 @@
 /**
- * A load client for echo servers that proves what came back: each connection sends lines that
- * no other sends, and compares every byte of the echo. Imported, the module is
- * {@linkcode load}; run, it is the program. Its parts lie in `load/`.
+ * A load client for echo servers that proves what came back: no two lines it sends are the same,
+ * and every byte of the echo is compared. Imported, the module is {@linkcode load}; run, it is
+ * the program. Its parts are in `load/`.
  *
  * @module
  */
@@ -30,17 +30,17 @@ export { type Counts, Histogram } from "./load/histogram.ts";
 export interface LoadOptions {
   /** Connections, 1 to 100000; 50 unless given. */
   connections?: number;
-  /** Lines in flight on each, 1 unless given. All together have 512 MiB at most. */
+  /** Lines in flight on each, 1 unless given. All of them together have at most 512 MiB. */
   depth?: number;
   /** Bytes of a line, its newline included, 16 to 1048576; 64 unless given. */
   length?: number;
   /** Milliseconds that are measured, 5000 unless given. */
   time?: number;
-  /** Milliseconds before, which aren't; a fifth as long, a second at most, unless given. */
+  /** Milliseconds of warm-up before; a fifth of `time`, at most 1000, unless given. */
   warmup?: number;
   /**
-   * Lines a second, of all connections together; each is measured from the time it was due.
-   * Unless given, a line is sent as soon as another has come back.
+   * Lines a second, all connections together; each is measured from when it was due. Unless
+   * given, a line is sent as soon as another has come back.
    */
   rate?: number;
   /** Lines after which a connection is replaced by a new one; never unless given. */
@@ -56,8 +56,8 @@ export interface LoadOptions {
  *
  * @param connect Opens a connection.
  * @param options How many, of what, for how long.
- * @returns What was measured, and the fault, if there was one: only without is all that was
- * sent known to have come back.
+ * @returns What was measured, and the fault that ended it, if any. Without one, everything that
+ * was sent has come back.
  * @throws {RangeError} If a number is out of its range.
  *
  * @example
@@ -123,7 +123,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return await exit(code, stdout);
 }
 
-/** The threads of a load: this one, unless others were asked for, or are fairer. */
+/** This thread, or others if they were asked for or are fairer. */
 async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]> {
   const { connections, timeout } = shape;
   const fairness = makeFair(connections / (workers ?? 1));

@@ -34,7 +34,7 @@ export async function measureClients(
   const missing = Object.keys(CLIENTS).filter((name) => CLIENTS[name] === undefined);
   const { command } = SERVERS[LIMIT];
   if (command === undefined) return { rows: [], missing: ["all clients: the server needs gcc"] };
-  await using server = await startServer(command);
+  await using server = await startServer(LIMIT, command);
   for (let round = 0; round < rounds; round++) {
     for (const [name, client] of Object.entries(CLIENTS)) {
       if (client === undefined) continue;

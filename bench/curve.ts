@@ -1,6 +1,7 @@
 /**
- * `deno task bench:server [SECONDS] [ROUNDS]`: our server beside the plain loop, which a setting
- * of Deno's makes fair, from 50 to 3000 clients.
+ * `deno task bench:server [SECONDS] [ROUNDS] [CLIENTS...]`: our server, from 50 to 3000 clients, beside the
+ * plain loop, which a setting of Deno's makes fair; and our server without that setting, where it
+ * has its reads take turns.
  */
 import { effort, printMissing } from "./run.ts";
 import { type Load, measureServers } from "./servers.ts";
@@ -8,11 +9,16 @@ import { type Load, measureServers } from "./servers.ts";
 const CLIENTS = [50, 100, 130, 200, 500, 1000, 3000];
 
 /** The loads of the curve. */
-export const CURVE: Load[] = CLIENTS.map((connections) => ({ connections, depth: 1, length: 64 }));
+export function curve(clients: number[] = CLIENTS): Load[] {
+  return clients.map((connections) => ({ connections, depth: 1, length: 64 }));
+}
+
 /** The servers of the curve. */
-export const CURVE_SERVERS = ["ours, --quiet", "plain Deno, fair"];
+export const CURVE_SERVERS = ["ours, --quiet", "ours, --quiet, by turns", "plain Deno, fair"];
 
 if (import.meta.main) {
-  const { missing } = await measureServers(CURVE, CURVE_SERVERS, effort(1, 3));
+  const clients = Deno.args.slice(2).map(Number);
+  const loads = curve(clients.length > 0 ? clients : undefined);
+  const { missing } = await measureServers(loads, CURVE_SERVERS, effort(1, 3));
   printMissing(missing);
 }

@@ -59,7 +59,7 @@ export async function measureLoad(
   if (command === undefined) return { rows: [], missing: ["load clients: the server needs gcc"] };
   const rows: LoadRow[] = [];
   for (const load of loads) {
-    await using server = await startServer(command);
+    await using server = await startServer(LIMIT, command);
     const reports: Record<string, Report[]> = {};
     for (let round = 0; round < rounds; round++) {
       for (const [name, client] of Object.entries(CLIENTS)) {

@@ -83,8 +83,9 @@ export interface Running extends AsyncDisposable {
   port: string;
 }
 
-/** Starts a server whose output goes to a file, and waits until it accepts. */
+/** Starts a server whose output goes to files of its name, and waits until it accepts. */
 export async function startServer(
+  name: string,
   command: (port: string) => string[],
   env: Record<string, string> = {},
 ): Promise<Running> {
@@ -92,7 +93,11 @@ export async function startServer(
   const quoted = command(port).map((arg) => `'${arg}'`).join(" ");
   // In a session of its own, so that what it forks ends with it.
   const process = new Deno.Command("setsid", {
-    args: ["sh", "-c", `exec ${quoted} > '${temporary("stdout")}' 2> '${temporary("stderr")}'`],
+    args: [
+      "sh",
+      "-c",
+      `exec ${quoted} > '${temporary(`${name}.stdout`)}' 2> '${temporary(`${name}.stderr`)}'`,
+    ],
     env,
   }).spawn();
   const end = async () => {

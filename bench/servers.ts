@@ -8,6 +8,7 @@ import {
   median,
   printTable,
   run,
+  type Running,
   startServer,
 } from "./run.ts";
 
@@ -40,6 +41,7 @@ interface Server {
 const FAIR = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "100" };
 const ours = (...flags: string[]): Server => ({
   command: (port) => deno("../server.ts", port, "--concurrency=10000", "--backlog=4096", ...flags),
+  env: FAIR, // as `deno task server` has it
 });
 const plain = (port: string) => deno("peers/plain_echo.ts", port);
 const compiled = (program: string | undefined, max?: number): Server => ({
@@ -59,6 +61,7 @@ export const SERVERS: Record<string, Server> = {
   "ours": ours(),
   "ours, --quiet": ours("--quiet"),
   "ours, --workers=2": ours("--workers=2"),
+  "ours, --quiet, by turns": { ...ours("--quiet"), env: {} },
   "plain Deno": { command: plain },
   "plain Deno, fair": { command: plain, env: FAIR },
   "node:net in Deno": { command: (port) => deno("peers/node_pipe.mjs", port) },
@@ -95,7 +98,10 @@ export async function generate(
   return Object.fromEntries(pairs.map(([name, value]) => [name, Number(value)]));
 }
 
-/** The servers under each load, in turn. */
+/**
+ * The servers under each load. Each is started anew for a load, and then they are driven in turn,
+ * round after round; those whose turn it isn't are idle.
+ */
 export async function measureServers(
   loads: Load[],
   names: string[],
@@ -104,25 +110,35 @@ export async function measureServers(
   const rows: ServerRow[] = [];
   const missing = names.filter((name) => SERVERS[name].command === undefined);
   for (const load of loads) {
+    await using stack = new AsyncDisposableStack();
+    const running = new Map<string, Running>();
     const reports: Record<string, Record<string, number>[]> = {};
-    const failed = new Set<string>();
+    const attempt = async (name: string, act: () => Promise<void>) => {
+      try {
+        await act();
+      } catch (error) {
+        running.delete(name);
+        delete reports[name];
+        missing.push(`${name} with ${show(load)} (${(error as Error).message})`);
+      }
+    };
+    for (const name of names) {
+      const { command, env, max = Infinity } = SERVERS[name];
+      if (command === undefined || load.connections > max) continue;
+      await attempt(name, async () => {
+        running.set(name, stack.use(await startServer(name, command, env)));
+      });
+    }
     for (let round = 0; round < rounds; round++) {
-      for (const name of names) {
-        const { command, env, max = Infinity } = SERVERS[name];
-        if (!command || failed.has(name) || load.connections > max) continue;
-        try {
-          await using server = await startServer(command, env);
-          (reports[name] ??= []).push(await generate(server.port, load, seconds));
-        } catch (error) {
-          failed.add(name);
-          missing.push(`${name} with ${show(load)} (${(error as Error).message})`);
-        }
+      for (const [name, { port }] of running) {
+        await attempt(name, async () => {
+          (reports[name] ??= []).push(await generate(port, load, seconds * patience(load)));
+        });
       }
     }
-    for (const [peer, all] of Object.entries(reports)) {
-      if (failed.has(peer)) continue;
+    const measured = Object.entries(reports).map(([peer, all]) => {
       const of = (name: string) => median(all.map((report) => report[name]));
-      rows.push({
+      return {
         peer,
         ...load,
         linesPerSecond: all.map((report) => report["lines/s"]),
@@ -131,11 +147,17 @@ export async function measureServers(
         p99: of("p99us"),
         p999: of("p999us"),
         max: of("max_us"),
-      });
-    }
-    printLoad(load, rows.filter((row) => show(row) === show(load)));
+      };
+    });
+    printLoad(load, measured);
+    rows.push(...measured);
   }
   return { rows, missing };
+}
+
+/** With many connections a round trip takes long, and a warm-up of few of them warms nothing. */
+function patience({ connections }: Load): number {
+  return connections >= 500 ? 3 : 1;
 }
 
 /** A load in words. */
@@ -144,15 +166,16 @@ export function show({ connections, depth, length }: Load): string {
 }
 
 function printLoad(load: Load, rows: ServerRow[]): void {
-  const limit = rows.find(({ peer }) => peer === LIMIT);
+  if (rows.length === 0) return;
+  const limit = rows.find(({ peer }) => peer === LIMIT) ?? rows.at(-1)!;
   const rate = ({ linesPerSecond }: ServerRow) => median(linesPerSecond);
   const ms = (microseconds: number) => (microseconds / 1000).toPrecision(3);
   printTable(
-    [show(load), "lines/s", `of ${LIMIT}`, "p50, ms", "p99", "p99.9", "max"],
+    [show(load), "lines/s", `of ${limit.peer}`, "p50, ms", "p99", "p99.9", "max"],
     rows.map((row) => [
       row.peer,
       rate(row).toLocaleString("en"),
-      limit === undefined ? "" : (rate(row) / rate(limit)).toFixed(2),
+      (rate(row) / rate(limit)).toFixed(2),
       ...[row.p50, row.p99, row.p999, row.max].map(ms),
     ]),
   );

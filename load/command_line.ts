@@ -19,8 +19,8 @@ const { corrupt, truncated, reset, refused, timeout } = FAULTS;
 export const COMMAND_LINE: CommandLine = {
   name: "load",
   about:
-    `A load client for echo servers: sends lines that differ from all others, compares every byte
-that comes back, and measures how long each took. It ends at the first fault.`,
+    `A load client for echo servers: no two lines it sends are the same, every byte that comes back
+is compared, and the round trip of each line is measured. It ends at the first fault.`,
   positionals: [
     ["host", "the server's name or address (default localhost); also HOST:PORT"],
     ["port", `its port (default ${PORT})`],
@@ -35,20 +35,20 @@ that comes back, and measures how long each took. It ends at the first fault.`,
       "length=N",
       `bytes of a line, its newline included, ${MIN_LENGTH} to ${MAX_LENGTH} (default 64)`,
     ],
-    ["seconds=SEC", "how long to measure (default 5), after a fifth of that, 1 s at most"],
+    ["seconds=SEC", "how long to measure (default 5), after a warm-up of a fifth, at\nmost 1 s"],
     [
       "rate=N",
-      "lines a second, all connections together: each is measured from\nthe time it was due (default: one is sent when one comes back)",
+      "lines a second, all connections together; each is measured from\nwhen it was due (default: one is sent when one comes back)",
     ],
     ["churn=K", "a new connection every K lines"],
     ["workers=N", "threads, which share the connections (default: one)"],
-    ["timeout=SEC", "time to wait for a byte that is owed (default 10)"],
-    ["json", "a line of JSON a second, and one at the end"],
+    ["timeout=SEC", "time to connect, and to wait for a byte that is owed (default 10)"],
+    ["json", "print a line of JSON a second, and the summary as JSON"],
   ],
-  notes: `All that was sent and hasn't come back is ${MAX_IN_FLIGHT / 2 ** 20} MiB at most.
-Exit codes: 0 all came back, 1 the network failed, 2 usage, ${corrupt} corrupt: another byte came
-back, ${truncated} truncated: the peer closed too early, ${reset} reset, ${refused} refused, ${timeout} timeout;
-130 after Ctrl-C, which ends it with what was measured so far.`,
+  notes: `At most ${MAX_IN_FLIGHT / 2 ** 20} MiB are in flight.
+Exit codes: 0 all came back, 1 the network failed, 2 usage, ${corrupt} corrupt (another byte came
+back than was sent), ${truncated} truncated (the peer closed early), ${reset} reset, ${refused} refused, ${timeout} timeout.
+Ctrl-C ends it with the summary so far, and 130.`,
 };
 
 /** What the load client is told. */

@@ -8,18 +8,18 @@ import type { Schedule } from "./schedule.ts";
 /** What a load needs of a connection: `Deno.Conn` has it. */
 export type LoadConn = Pick<Deno.Conn<Deno.Addr>, "read" | "write" | "closeWrite"> & Disposable;
 
-/** What each connection is told. */
+/** What all connections of a thread share. */
 export interface ConnectionOptions {
   connect: () => Promise<LoadConn>;
   depth: number;
   length: number;
-  /** Lines after which it ends, and another takes its place. */
+  /** Lines after which a connection ends and the next takes its place. */
   churn: number;
   /** Milliseconds to wait for the next byte that is owed. */
   timeout: number;
-  /** When lines are due, unless as soon as there is room. */
+  /** When lines are due; unless given, as soon as `depth` leaves room. */
   schedule: Schedule | undefined;
-  /** Round trips that came back. */
+  /** Where round trips are recorded. */
   histogram: Histogram;
 }
 
@@ -28,19 +28,19 @@ const BLOCK = 65_536;
 /** Milliseconds to wait for the peer's FIN, once all has come back. */
 const LINGER = 1000;
 
-/** A connection, or one after the other in its place. */
+/** One connection at a time; with churn, one after another. */
 export class Connection {
-  /** Which one it is, among all of all threads. */
+  /** Its number, from 0, among those of all threads. */
   readonly number: number;
   /** Connections opened so far. */
   opened = 0;
   readonly #options: ConnectionOptions;
   readonly #lines: Lines;
-  /** When each line in flight was sent, or due. */
+  /** When each line in flight was sent or, with a schedule, due. */
   readonly #times: Float64Array;
   readonly #buf: Uint8Array<ArrayBuffer>;
   #fd: LoadConn | undefined;
-  /** Lines given out, and those of them that came back; the line at which the connection ends. */
+  /** Lines sent or being sent, lines that came back, and the line at which churn ends it. */
   #issued = 0;
   #done = 0;
   #end = Infinity;
@@ -48,9 +48,9 @@ export class Connection {
   #sent = 0;
   #back = 0;
   #writing = false;
-  /** What a write has thrown: that the peer has gone, and the next read tells how. */
+  /** What a write threw: the peer has gone, and the next read tells how. */
   #writeError: unknown;
-  /** When a byte that was owed came last, or FIN was sent. */
+  /** When the last byte came, or FIN was sent. */
   #moved = 0;
   #finished = false;
   #stopped = false;
@@ -65,7 +65,7 @@ export class Connection {
     this.#buf = new Uint8Array(Math.min(BLOCK, depth * length + 1));
   }
 
-  /** Connects. Throws the {@linkcode Fault} that it ends with. */
+  /** Connects. Throws a {@linkcode Fault} if it can't. */
   async open(): Promise<void> {
     try {
       this.#fd = await this.#options.connect();
@@ -80,8 +80,8 @@ export class Connection {
   }
 
   /**
-   * Sends and receives until it is stopped and all has come back. Throws the
-   * {@linkcode Fault} that it ends with.
+   * Sends and receives until it is stopped and everything has come back. Throws the first
+   * {@linkcode Fault}.
    */
   async run(): Promise<void> {
     for (;;) {
@@ -95,7 +95,7 @@ export class Connection {
     }
   }
 
-  /** Sends the lines that may go. */
+  /** Sends the lines that are due and for which there is room. */
   send(now: number): void {
     if (this.#fd === undefined || this.#finished || this.#stopped) return;
     const { depth, length, schedule } = this.#options;
@@ -123,14 +123,14 @@ export class Connection {
     else this.#writing = false;
   };
 
-  /** The next read tells: what came before is compared first. */
+  /** Left to the next read, so that what came before is compared first. */
   readonly #onWriteError = (error: unknown) => {
     this.#writing = false;
     this.#writeError = error;
     this.#sent = this.#issued * this.#options.length;
   };
 
-  /** Compares what comes until the peer's FIN. */
+  /** Compares what comes, until the peer's FIN. */
   async #receive(): Promise<void> {
     const fd = this.#fd!;
     const buf = this.#buf;
@@ -172,7 +172,7 @@ export class Connection {
     return this.#fault("corrupt", `${hex(rest[0])} came back for ${sent}${of}`);
   }
 
-  /** Takes the time of the lines that have come back. */
+  /** Records the round trips of the lines that have come back. */
   #complete(now: number): void {
     const { length, depth, histogram } = this.#options;
     const done = Math.floor(this.#back / length);
@@ -182,16 +182,16 @@ export class Connection {
     this.#done = done;
   }
 
-  /** Sends FIN, if no line is to come and all have come back. */
+  /** Sends FIN if there is nothing left to send and everything has come back. */
   #finish(now: number): void {
     if (this.#finished || this.#done < this.#issued) return;
     if (!this.#stopped && this.#issued < this.#end) return;
     this.#finished = true;
     this.#moved = now;
-    this.#fd?.closeWrite().catch(() => {}); // the peer was quicker
+    this.#fd?.closeWrite().catch(() => {}); // the peer has closed first
   }
 
-  /** The peer has ended the connection too early. */
+  /** The fault of a peer that closed while it owed something. */
   #early(): Fault {
     const error = this.#writeError;
     if (error instanceof Deno.errors.ConnectionReset) return Fault.of(error, this.#place);
@@ -212,7 +212,7 @@ export class Connection {
     return new Fault(kind, this.#place, what);
   }
 
-  /** Throws the {@linkcode Fault} of a peer that has owed a byte for too long. */
+  /** Throws a {@linkcode Fault} if the peer has owed a byte for too long. */
   checkTime(now: number): void {
     const quiet = now - this.#moved;
     if (this.#finished) {
@@ -223,8 +223,8 @@ export class Connection {
   }
 
   /**
-   * Sends no more, and ends when all has come back. Returns the lines that were due and
-   * weren't sent, which have their time recorded so far.
+   * Sends no more; `run` ends when everything has come back. Returns how many lines were due
+   * and couldn't be sent; the time that they have waited is recorded.
    */
   stop(now: number): number {
     const { schedule, histogram } = this.#options;

@@ -1,4 +1,4 @@
-/** A load from its begin to its end: warm-up, the seconds that count, and what is left. */
+/** A load from start to end: warm-up, the seconds that count, and what is still in flight. */
 import process from "node:process";
 import { within } from "../net/time.ts";
 import { Fault } from "./fault.ts";
@@ -7,37 +7,37 @@ import { Histogram } from "./histogram.ts";
 
 /** How long a load takes, and who is told. */
 export interface DriveOptions {
-  /** Milliseconds that are measured, and those before. */
+  /** Milliseconds that are measured, and those of the warm-up before. */
   time: number;
   warmup: number;
   signal?: AbortSignal;
-  /** Called each second, and with what is left of the last. */
+  /** Called after each second; the last may be shorter. */
   onSecond?: (second: Second) => unknown;
 }
 
-/** What one second has brought. */
+/** What one second measured. */
 export interface Second {
-  /** Milliseconds measured until its end, and of it. */
+  /** Milliseconds measured up to its end, and how long it was. */
   end: number;
   time: number;
   histogram: Histogram;
 }
 
-/** What a load has brought. */
+/** What a load measured. */
 export interface LoadResult {
   /** Milliseconds that were measured. */
   time: number;
   /** Lines that came back in that time. */
   lines: number;
-  /** Their round trips, and with a rate those that were due in that time. */
+  /** Their round trips, and those of the lines that were still in flight then. */
   histogram: Histogram;
-  /** Lines that were due and couldn't be sent, since the peer owed too many. */
+  /** Lines that were due and couldn't be sent, because the peer owed `depth` of them. */
   unsent: number;
   /** Connections opened, warm-up included. */
   opened: number;
-  /** Processor time of this program in that time, per thread of the load: 1 is all there is. */
+  /** Share of that time that each thread of this program computed: at 1 it is the limit. */
   busy: number;
-  /** What has ended it before its time. */
+  /** What ended it early. */
   fault: Fault | undefined;
 }
 
@@ -59,11 +59,11 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
 
-  /** Begin and end of the second, once the warm-up is over. */
+  /** When the warm-up ended, and milliseconds from then to the end of the last second. */
   let begin: number | undefined;
   let last = 0;
   let cpu: ReturnType<typeof process.cpuUsage>;
-  const each = (act: (thread: Thread) => Promise<number>) =>
+  const each = (act: (thread: Thread) => number | Promise<number>) =>
     Promise.all(threads.map(act)).then((ns) => ns.reduce((sum, n) => sum + n, 0));
   const take = async () => {
     const second = new Histogram();
@@ -90,7 +90,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
     if (!(await Promise.race([open, stopped.promise]))) {
       const ended = Promise.all(threads.map((thread) => thread.begin())).then(() => true);
       const over = Promise.race([ended, stopped.promise]);
-      over.catch(() => {}); // it is awaited below, or its time is over
+      over.catch(() => {}); // `ended` is awaited below
       if (!(await within(warmup, over))) {
         await take();
         begin = performance.now();

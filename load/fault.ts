@@ -1,4 +1,4 @@
-/** What ends a load before its time, and the exit code of each. */
+/** What ends a load early, and the exit code of each. */
 import { isReset, reason } from "../net/errors.ts";
 
 /**
@@ -17,23 +17,35 @@ export const FAULTS: Record<FaultKind, number> = {
   timeout: 7,
 };
 
-/** Where a fault was found. All are counted from 0. */
+/** Where a fault was found. Everything is counted from 0. */
 export interface Place {
   /** The connection. */
   connection: number;
-  /** The byte, of all that the connection sent, that should have come back. */
+  /** The byte that should have come back, of all that the connection sent. */
   byte: number;
-  /** The line that it is in. */
+  /** The line it is in. */
   line: number;
 }
 
-/** What ended a load before its time. */
+/**
+ * What ended a load early.
+ *
+ * @example
+ * ```ts
+ * import { load } from "@netp/rio/load";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const connect = () => Promise.reject(new Deno.errors.ConnectionRefused("Connection refused"));
+ * const { fault } = await load(connect, { connections: 1 });
+ * assertEquals(fault?.message, "refused: connection 0, byte 0 (line 0): Connection refused");
+ * ```
+ */
 export class Fault extends Error {
   /** What it is. */
   readonly kind: FaultKind;
   /** Where it was found. */
   readonly place: Place;
-  /** What happened there. */
+  /** What happened there, in a few words. */
   readonly what: string;
 
   /** A fault at a place; its message names both. */

@@ -1,19 +1,19 @@
-/** The load of one thread: its share of the connections. */
+/** The load generator of one thread: its share of the connections. */
 import { checkRange } from "../rio.ts";
 import { Connection, type LoadConn } from "./connection.ts";
 import { type Counts, Histogram } from "./histogram.ts";
 import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";
 import { keepTime, Schedule } from "./schedule.ts";
 
-/** What is sent, and how; it can be sent from thread to thread. */
+/** What a load consists of; it can be posted to a thread. */
 export interface Shape {
-  /** Connections, of all threads. */
+  /** Connections, all threads together. */
   connections: number;
   /** Lines in flight on each. */
   depth: number;
   /** Bytes of a line, its newline included. */
   length: number;
-  /** Lines a second, of all connections; as many as come back if it is undefined. */
+  /** Lines a second, all connections together; undefined: one is sent when one comes back. */
   rate: number | undefined;
   /** Lines after which a connection is replaced by a new one; `Infinity` for never. */
   churn: number;
@@ -21,34 +21,46 @@ export interface Shape {
   timeout: number;
 }
 
-/** What a thread does; the methods are those of {@linkcode Generator}. */
+/** A generator, in this thread or in another. */
 export interface Thread {
+  /** Opens all connections. Rejects with a {@linkcode Fault} if one can't be opened. */
   open(): Promise<void>;
+  /**
+   * Sends until it is stopped and everything has come back. Rejects with the first
+   * {@linkcode Fault}, and all connections are closed then.
+   */
   begin(): Promise<void>;
-  take(): Promise<Counts>;
-  stop(): Promise<number>;
-  opened(): Promise<number>;
+  /** The round trips since the last call. */
+  take(): Counts | Promise<Counts>;
+  /**
+   * Sends no more. Returns how many lines were due and couldn't be sent; the time that they
+   * have waited is recorded.
+   */
+  stop(): number | Promise<number>;
+  /** How many connections have been opened. */
+  opened(): number | Promise<number>;
+  /** Ends everything at once. */
   close(): void;
 }
 
-/** Bytes in flight, of all connections. */
+/** Bytes in flight, all connections together, at most. */
 export const MAX_IN_FLIGHT = 2 ** 29;
-/** Bytes of a line. */
+/** Bytes of the longest line. */
 export const MAX_LENGTH = 2 ** 20;
-/** Connections that are being opened at once: a queue may be short. */
+/** Connections that are opened at once: the server's queue may be short. */
 const OPENING = 16;
-/** Looks at the time in a timeout, and milliseconds between them at most. */
+/** How often a timeout is checked while it runs, and milliseconds between two checks at most. */
 const LOOKS = 5;
 const MAX_LOOK = 250;
 
-/** Throws a RangeError unless a load is bounded. */
+/** Throws a RangeError unless a load is within its bounds. */
 export function checkShape({ connections, depth, length }: Shape): void {
   checkRange("load: connections", connections, 1, MAX_CONNECTIONS);
   checkRange("load: length", length, MIN_LENGTH, MAX_LENGTH);
   checkRange("load: depth", depth, 1, Math.floor(MAX_IN_FLIGHT / connections / length));
 }
 
-/** Connections of a load, `from` one number to below another. */
+/** The connections from number `from` to below `to`. */
 export class Generator implements Thread {
   readonly #connections: Connection[] = [];
   readonly #histogram = new Histogram();
@@ -66,7 +78,6 @@ export class Generator implements Thread {
     for (let i = from; i < to; i++) this.#connections.push(new Connection(i, options));
   }
 
-  /** Opens all connections. Rejects with the fault of one that can't be. */
   async open(): Promise<void> {
     const rest = this.#connections.values();
     const some = async () => {
@@ -75,10 +86,6 @@ export class Generator implements Thread {
     await Promise.all(Array.from({ length: OPENING }, some));
   }
 
-  /**
-   * Sends, until it is stopped and all has come back. Rejects with the first fault; all
-   * connections are closed then.
-   */
   async begin(): Promise<void> {
     this.#schedule?.begin();
     const late = Promise.withResolvers<never>();
@@ -101,32 +108,25 @@ export class Generator implements Thread {
     }
   }
 
-  /** Takes the round trips since the last call. */
-  take(): Promise<Counts> {
-    return Promise.resolve(this.#histogram.take());
+  take(): Counts {
+    return this.#histogram.take();
   }
 
-  /**
-   * Sends no more. Resolves to the number of lines that were due and couldn't be sent; the
-   * time they have waited is recorded.
-   */
-  stop(): Promise<number> {
+  stop(): number {
     this.#endTime();
     const now = performance.now();
     let unsent = 0;
     for (const connection of this.#connections) {
-      connection.send(now); // what the timer hasn't seen yet
+      connection.send(now); // what came due since the last tick
       unsent += connection.stop(now);
     }
-    return Promise.resolve(unsent);
+    return unsent;
   }
 
-  /** Resolves to the number of connections that were opened. */
-  opened(): Promise<number> {
-    return Promise.resolve(this.#connections.reduce((sum, { opened }) => sum + opened, 0));
+  opened(): number {
+    return this.#connections.reduce((sum, { opened }) => sum + opened, 0);
   }
 
-  /** Ends all at once. */
   close(): void {
     this.#endTime();
     clearInterval(this.#sweeper);

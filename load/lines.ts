@@ -1,5 +1,5 @@
 /**
- * The lines of a connection, which no other connection sends and which none sends twice:
+ * The lines of a connection. No other connection sends the same, and none is sent twice:
  * `CCCCC NNNNNNNNN filler\n`, the connection and the line as decimal numbers from 0.
  */
 import { Buffer } from "node:buffer";
@@ -15,7 +15,7 @@ export const MIN_LENGTH = LINE_END + 1;
 /** Connections that can be told apart. */
 export const MAX_CONNECTIONS = 10 ** CONNECTION_DIGITS;
 
-/** The last `depth` lines, in a ring: what is in flight is sent from it and compared with it. */
+/** The last `depth` lines, in a ring: they are sent from it, and compared with it. */
 export class Lines {
   /** The lines, one behind the other. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -38,7 +38,7 @@ export class Lines {
     this.#depth = depth;
   }
 
-  /** Writes a line to the ring, over that of `depth` lines before. */
+  /** Puts a line into the ring, in place of the one `depth` lines before. */
   set(line: number): void {
     const at = (line % this.#depth) * this.#length + LINE_AT;
     for (let i = at + LINE_DIGITS, rest = line; i > at;) {
@@ -49,8 +49,8 @@ export class Lines {
   }
 
   /**
-   * Compares the first `n` of the bytes given, `depth` lines at most, with those sent at `byte`.
-   * Returns how many are the same.
+   * Compares the first `n` bytes of `came`, `depth` lines at most, with what was sent from
+   * `byte` on. Returns how many of them, from the first, are the same.
    */
   compare(came: Uint8Array, n: number, byte: number): number {
     const size = this.bytes.length;
@@ -72,8 +72,8 @@ export class Lines {
   }
 
   /**
-   * Whose line it is that differs at `byte` from the one that was sent there, and came in
-   * `rest`, if its numbers are in there.
+   * The numbers of the line that came instead: it is the same as the one sent up to `byte`, and
+   * goes on with `rest`. Undefined if there are none.
    */
   whose(rest: Uint8Array, byte: number): { connection: number; line: number } | undefined {
     const offset = byte % this.#length;

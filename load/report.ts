@@ -1,4 +1,4 @@
-/** What a load has brought, as text and as JSON. */
+/** What a load measured, as text and as JSON. */
 import { count } from "../cli/flags.ts";
 import { show } from "../cli/target.ts";
 import type { Plan } from "./command_line.ts";
@@ -6,10 +6,10 @@ import type { LoadResult, Second } from "./drive.ts";
 import type { Histogram } from "./histogram.ts";
 
 const QUANTILES = { p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 };
-/** Columns of the longest bar, each of which is drawn in eighths. */
+/** Columns of the longest bar; they are drawn in eighths. */
 const WIDTH = 50;
 const EIGHTHS = " ▏▎▍▌▋▊▉";
-/** The steps of a drawn histogram, in each power of ten. */
+/** The steps of the drawn histogram within a power of ten. */
 const STEPS = [1, 1.5, 2, 3, 5, 7];
 
 /** The report, with the histogram drawn. */
@@ -22,7 +22,9 @@ export function summary(result: LoadResult, { shape: { length } }: Plan): string
     `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}, ` +
     `this client ${(busy * 100).toFixed(0)} % busy`,
   ];
-  if (unsent > 0) text.push(`${count(unsent, "line")} couldn't be sent when due: too slow a peer`);
+  if (unsent > 0) {
+    text.push(`${count(unsent, "line")} were due and couldn't be sent: the peer owed too many`);
+  }
   if (histogram.count > 0) {
     const times = Object.entries(roundTrips(histogram)).map(([name, ms]) => `${name} ${ms}`);
     text.push(`round trip, ms: ${times.join(", ")}`, "", ...drawn(histogram));
@@ -87,7 +89,7 @@ function roundTrips(histogram: Histogram): Record<string, number> {
   return { ...Object.fromEntries(times), max: round(histogram.max) };
 }
 
-/** Four digits are more than the histogram knows. */
+/** To four digits, one more than the histogram knows. */
 function round(value: number): number {
   return Number(value.toPrecision(4));
 }

@@ -6,13 +6,13 @@ export class Schedule {
   readonly #rate: number;
   readonly #connections: number;
 
-  /** Of a rate, in lines a second, and of all connections of all threads. */
+  /** For a rate in lines a second, and the connections of all threads. */
   constructor(rate: number, connections: number) {
     this.#rate = rate / 1000;
     this.#connections = connections;
   }
 
-  /** Begins now. */
+  /** Starts now. */
   begin(): void {
     this.#start = performance.now();
   }
@@ -22,20 +22,20 @@ export class Schedule {
     return this.#start + (line * this.#connections + connection) / this.#rate;
   }
 
-  /** How many lines of a connection are due by then. */
+  /** How many lines of a connection are due at a time. */
   count(connection: number, now: number): number {
     const all = (now - this.#start) * this.#rate - connection;
     return Math.max(0, Math.floor(all / this.#connections) + 1);
   }
 }
 
-/** Milliseconds before a line is due from which on its thread no longer sleeps. */
+/** Milliseconds before a line is due in which the thread polls instead of sleeping. */
 const WATCHFUL = 2;
 
 /**
  * Calls `send` when a line is due, connection after connection, until the function returned is
- * called. Timers are good to a millisecond, which would be measured with each line: the last
- * two are spent polling.
+ * called. Timers are late by up to a millisecond, which would be measured with each line:
+ * hence the polling.
  */
 export function keepTime(
   schedule: Schedule,

@@ -1,5 +1,6 @@
 /** Threads of a load, from outside; worker.ts is what runs in them. */
 import type { Target } from "../cli/target.ts";
+import { FEW, isFair, mayConfigure, SETTING } from "../net/fairness.ts";
 import { Fault } from "./fault.ts";
 import type { Shape, Thread } from "./generator.ts";
 import type { Counts } from "./histogram.ts";
@@ -21,11 +22,6 @@ export type Answer =
   );
 
 const MODULE = new URL("./worker.ts", import.meta.url);
-/** Connections of a thread that Deno serves fairly without being told. */
-const FEW = 100;
-/** Has the tokio runtime of a thread look for new events sooner: so many are served fairly. */
-const FAIR = { name: "DENO_TOKIO_MAX_IO_EVENTS_PER_TICK", value: "100" };
-
 /** How a thread is to so many connections: as it is, or not before a setting. */
 export type Fairness = "fair" | "unfair" | "fair in a new thread";
 
@@ -35,12 +31,9 @@ export type Fairness = "fair" | "unfair" | "fair in a new thread";
  * measured as the server's.
  */
 export function makeFair(connections: number): Fairness {
-  if (connections <= FEW) return "fair";
-  const env = Deno.permissions.querySync({ name: "env", variable: FAIR.name });
-  if (env.state !== "granted") return "unfair";
-  if (Deno.env.get(FAIR.name) !== undefined) return "fair";
-  if (!mayStart()) return "unfair";
-  Deno.env.set(FAIR.name, FAIR.value);
+  if (connections <= FEW || isFair()) return "fair";
+  if (!mayConfigure() || !mayStart()) return "unfair";
+  Deno.env.set(SETTING, "100");
   return "fair in a new thread";
 }
 

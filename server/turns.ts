@@ -1,14 +1,11 @@
 /** Fairness among many busy connections. */
+import { FEW, isFair } from "../net/fairness.ts";
 import type { Reader } from "../rio.ts";
 
-/** Connections among which nobody can starve. */
-const FEW = 100;
 /** Reads that begin in one turn of the event loop: with a write each they fit tokio's budget. */
 const CHUNK = 60;
 /** Turns of the event loop in which tokio asks the kernel at least once: it does every 61. */
 const QUIET = 64;
-/** How many sockets tokio takes from the kernel at a time; at 100, Deno is fair by itself. */
-const SETTING = "DENO_TOKIO_MAX_IO_EVENTS_PER_TICK";
 
 /**
  * Turns for the reads of many busy connections.
@@ -88,10 +85,4 @@ export class Turns {
     // A poll that ended fewer had some of its budget left.
     return ended > 0 && ended < CHUNK || this.#quiet === QUIET;
   }
-}
-
-function isFair(): boolean {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: SETTING });
-  const events = state === "granted" ? Number(Deno.env.get(SETTING)) : 0;
-  return events > 0 && events <= 100;
 }

@@ -1,0 +1,206 @@
+/**
+ * `deno task bench:plot [FILE] [FOLDER]`: draws `bench/results.json`, or the file given, as SVG
+ * pictures to `docs/img`. Their colours are halfway between black and white, on no background,
+ * so that they can be read in light and in dark.
+ */
+import { compile, type TopLevelSpec } from "npm:vega-lite@^6";
+import { parse, View } from "npm:vega@^6";
+import type { Results } from "./bench.ts";
+import { here, median } from "./run.ts";
+import type { Load } from "./servers.ts";
+
+const GREY = "#7a7a7a"; // as far from white as from GitHub's dark, 4.4 to 1
+const GRID = "#7a7a7a40";
+const COLOURS: Record<string, string> = {
+  "ours, --quiet": "#e8590c",
+  "ours": "#f59f00",
+  "ours, --workers=2": "#d9480f",
+  "plain Deno": "#94a3b8",
+  "plain Deno, fair": "#64748b",
+  "node:net in Deno": "#a3a300",
+  "node:net in Node": "#2f9e44",
+  "node:net in Bun": "#d6336c",
+  "C, epoll": "#7950f2",
+  "C, fork": "#b197fc",
+  "Go": "#1098ad",
+  "Python, asyncio": "#4c6ef5",
+  "socat": "#a0703c",
+  "ncat": "#c09060",
+};
+/** Those drawn by connections: more lines can't be told apart. */
+const BY_CONNECTIONS = [
+  "C, epoll",
+  "Go",
+  "node:net in Bun",
+  "ours, --quiet",
+  "ours",
+  "plain Deno, fair",
+  "node:net in Node",
+  "Python, asyncio",
+];
+const WAYS: Record<string, string> = {
+  "ready, takeLines": "#e8590c",
+  "ready, takeLine": "#f59f00",
+  "for await": "#2f9e44",
+  "await readline": "#94d82d",
+  "await readlineb": "#1098ad",
+  "await readnb": "#4dabf7",
+  "C, rio_readlineb": "#7950f2",
+  "Go, ReadSlice": "#b197fc",
+  "TextLineStream": "#d6336c",
+  "Node, readline for await": "#f783ac",
+};
+const QUANTILES = { p50: "p50", p99: "p99", p999: "p99.9", max: "max" } as const;
+
+const [file = here("results.json"), folder = here("../docs/img")] = Deno.args;
+const results: Results = JSON.parse(await Deno.readTextFile(file));
+const { machine: { cpu, cores, os }, versions, date } = results;
+const names = ["deno", "node", "bun", "go", "gcc", "python3"];
+const under = [
+  `${cpu}, ${cores} cores, ${os}; ${date}; loopback, medians of ${results.rounds} rounds`,
+  names.filter((name) => versions[name]).map((name) => `${name} ${versions[name]}`).join(", "),
+];
+
+await draw(
+  "throughput.svg",
+  "Echoes a second by connections: 64 B, one line in flight on each",
+  {
+    data: {
+      values: results.servers.filter(isPlain).filter(({ peer }) => BY_CONNECTIONS.includes(peer))
+        .map(({ peer, connections, linesPerSecond }) => ({
+          peer,
+          connections,
+          rate: median(linesPerSecond) / 1000,
+        })),
+    },
+    width: 560,
+    height: 320,
+    mark: { type: "line", point: true, strokeWidth: 2 },
+    encoding: {
+      x: {
+        field: "connections",
+        type: "quantitative",
+        scale: { type: "log", nice: false },
+        axis: { values: [1, 50, 200, 1000, 3000], title: "connections" },
+      },
+      y: { field: "rate", type: "quantitative", title: "thousand lines/s" },
+      color: colour("peer", COLOURS, BY_CONNECTIONS),
+    },
+  },
+);
+
+await draw("latency.svg", "Round trips, ms: p50, p99, p99.9 and the longest (64 B, depth 1)", {
+  data: {
+    values: results.servers.filter(isPlain).filter(({ connections }) =>
+      connections === 50 || connections === 1000
+    ).flatMap((row) =>
+      Object.entries(QUANTILES).map(([name, quantile]) => ({
+        peer: row.peer,
+        connections: `${row.connections} connections`,
+        quantile,
+        ms: row[name as keyof typeof QUANTILES] / 1000,
+      }))
+    ),
+  },
+  facet: { column: { field: "connections", type: "nominal", title: null, sort: "descending" } },
+  spec: {
+    width: 290,
+    height: { step: 20 },
+    encoding: {
+      y: { field: "peer", type: "nominal", title: null, sort: Object.keys(COLOURS) },
+      x: {
+        field: "ms",
+        type: "quantitative",
+        scale: { type: "log" },
+        axis: { values: [0.01, 0.1, 1, 10, 100, 1000], format: "~r", title: "ms" },
+      },
+    },
+    layer: [
+      {
+        mark: { type: "line", strokeWidth: 1, color: GREY },
+        encoding: { detail: { field: "peer" } },
+      },
+      {
+        mark: { type: "point", filled: true, size: 60, opacity: 1 },
+        encoding: {
+          color: colour("quantile", {
+            "p50": "#2f9e44",
+            "p99": "#f59f00",
+            "p99.9": "#e8590c",
+            "max": "#d6336c",
+          }),
+        },
+      },
+    ],
+  },
+});
+
+await draw("rio.svg", "Reading lines, by their length: the ways of RIO, and others dashed", {
+  data: {
+    values: results.rio.filter(({ peer }) => peer in WAYS).map((row) => ({
+      peer: row.peer,
+      length: row.length,
+      rate: median(row.linesPerSecond) / 1e6,
+      kind: Object.keys(WAYS).indexOf(row.peer) < 6 ? "RIO" : "others",
+    })),
+  },
+  width: 560,
+  height: 320,
+  mark: { type: "line", point: true, strokeWidth: 2 },
+  encoding: {
+    x: {
+      field: "length",
+      type: "quantitative",
+      scale: { type: "log", nice: false },
+      axis: { values: [16, 64, 1000, 8000], title: "bytes of a line" },
+    },
+    y: {
+      field: "rate",
+      type: "quantitative",
+      scale: { type: "log", nice: false },
+      axis: { values: [0.1, 0.3, 1, 3, 10, 30], title: "million lines/s" },
+    },
+    color: colour("peer", WAYS),
+    strokeDash: {
+      field: "kind",
+      scale: { domain: ["RIO", "others"], range: [[1, 0], [5, 4]] },
+      legend: null,
+    },
+  },
+});
+
+function isPlain({ depth, length }: Load): boolean {
+  return depth === 1 && length === 64;
+}
+
+function colour(field: string, colours: Record<string, string>, domain = Object.keys(colours)) {
+  const range = domain.map((name) => colours[name]);
+  return { field, type: "nominal" as const, title: null, scale: { domain, range } };
+}
+
+/** Draws a picture, with what was measured on under it. */
+async function draw(name: string, heading: string, picture: object): Promise<void> {
+  const spec = {
+    title: { text: under, orient: "bottom", fontSize: 11, fontWeight: "normal", offset: 12 },
+    background: null,
+    vconcat: [{ title: { text: heading, anchor: "start", fontSize: 14 }, ...picture }],
+    config: {
+      font: "system-ui, sans-serif",
+      view: { stroke: null },
+      title: { color: GREY },
+      axis: {
+        labelColor: GREY,
+        titleColor: GREY,
+        gridColor: GRID,
+        domainColor: GREY,
+        tickColor: GREY,
+        labelFontSize: 12,
+        titleFontSize: 12,
+      },
+      header: { labelColor: GREY, labelFontSize: 12 },
+      legend: { labelColor: GREY, labelFontSize: 12, labelLimit: 0 },
+    },
+  } as unknown as TopLevelSpec;
+  const svg = await new View(parse(compile(spec).spec), { renderer: "none" }).toSVG();
+  await Deno.writeTextFile(`${folder}/${name}`, svg + "\n");
+}
