@@ -2,22 +2,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { echoClient, openClientfd, openTlsClientfd, ServerClosedError } from "@netp/rio/client";
 import { MAXLINE } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
-import { bytes, fillQueue, freePort, MemoryReader, noise, text } from "./helpers.ts";
+import { bytes, fillQueue, freePort, MemoryReader, MemoryWriter, noise, text } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
 const MODES = [{ lockstep: false }, { lockstep: true }];
-
-/** A writer that keeps what it is given. */
-function memoryWriter() {
-  const writer = {
-    text: "",
-    write(p: Uint8Array) {
-      writer.text += text(p);
-      return Promise.resolve(p.length);
-    },
-  };
-  return writer;
-}
 
 /** Runs `echoClient` on a connection that `server` serves. */
 async function against(
@@ -134,7 +122,7 @@ Deno.test("echoClient brings back every byte, in both modes", async () => {
   for (const mode of MODES) {
     for (const input of inputs) {
       await against(echoThenClose, async (clientfd) => {
-        const output = memoryWriter();
+        const output = new MemoryWriter();
         assertEquals(
           await echoClient(
             clientfd,
@@ -160,7 +148,7 @@ Deno.test("echoClient in lockstep has one line under way at a time", async () =>
     }
     await connfd.closeWrite();
   }, async (clientfd) => {
-    const output = memoryWriter();
+    const output = new MemoryWriter();
     const input = new MemoryReader(["0\n1\n2\n"]);
     await echoClient(clientfd, input, output, { lockstep: true });
     assertEquals(output.text, "0\n1\n2\n");
@@ -174,7 +162,7 @@ Deno.test("echoClient prints what still comes after the end of input", async () 
       await connfd.write(bytes("and good bye\n"));
       await connfd.closeWrite();
     }, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       const input = MemoryReader.of("hello\n", 9);
       await echoClient(clientfd, input, output, { ...mode, anyAnswer: true });
       assertEquals(output.text, "hello\nand good bye\n");
@@ -192,7 +180,7 @@ Deno.test("echoClient says how far it came if the server ends first", async () =
       if (mode.lockstep) await connfd.read(buf);
       await connfd.closeWrite();
     }, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       await assertRejects(
         () => echoClient(clientfd, new MemoryReader([input]), output, mode),
         ServerClosedError,
@@ -209,7 +197,7 @@ Deno.test("echoClient ends with the server, also while input is awaited", async 
     async (clientfd) => {
       const silent = { read: () => new Promise<null>(() => {}) };
       await assertRejects(
-        () => echoClient(clientfd, silent, memoryWriter()),
+        () => echoClient(clientfd, silent, new MemoryWriter()),
         ServerClosedError,
         "0 of 0 bytes",
       );
@@ -224,7 +212,7 @@ Deno.test("echoClient gives up on a server that owes an answer", async () => {
       const n = await connfd.read(buf);
       await connfd.write(buf.subarray(0, n! / 2));
     }, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       const late = () =>
         echoClient(clientfd, new MemoryReader(["12345\n"]), output, {
           ...mode,
@@ -252,7 +240,7 @@ Deno.test("echoClient waits as long as nothing is owed", async () => {
           return line.length;
         },
       };
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       await echoClient(clientfd, slow, output, { ...mode, timeout: 500 });
       assertEquals(output.text, "a\nb\n");
     });
@@ -262,7 +250,7 @@ Deno.test("echoClient waits as long as nothing is owed", async () => {
 Deno.test("echoClient throws on what its input throws, after the echo", async () => {
   for (const mode of MODES) {
     await against(echoThenClose, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       const input = new MemoryReader(["a\n", new Error("bad disk")]);
       await assertRejects(
         () => echoClient(clientfd, input, output, mode),

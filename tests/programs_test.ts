@@ -1,11 +1,8 @@
 /** The two programs as their users run them: processes, sockets, exit codes. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { openClientfd } from "@netp/rio/client";
-import { rioWriten } from "@netp/rio/rio";
 import { openListenfd } from "@netp/rio/server";
 import {
   bytes,
-  connect,
   fillQueue,
   freePort,
   has,
@@ -373,90 +370,6 @@ Deno.test("a reader of standard output that goes away ends the client quietly", 
   await program.code();
   assertEquals([code, program.stderr.text], [0, ""]);
 });
-
-Deno.test("a server whose standard output goes away serves on, and says so once", async () => {
-  await using server = await startServer();
-  await server.stdout.cancel();
-  const client = await connect(server.port);
-  const fault = "server: standard output: Broken pipe\n";
-  // It shows when the first block is written, and the next line comes.
-  while (!server.stderr.text.includes(fault)) await client.ask();
-  await client.ask();
-  client.fd.close();
-  assertEquals(await server.stop(), 0);
-  assertEquals(server.stderr.text.split(fault).length, 2);
-});
-
-Deno.test("Ctrl-C in the middle of traffic: served to the end, nothing lost", async () => {
-  await using server = await startServer("--concurrency=2", "--grace=30");
-  const clients = await Promise.all([1, 2].map(async () => {
-    const client = await connect(server.port);
-    await client.ask("in the middle\n");
-    return client;
-  }));
-  server.process.kill("SIGINT");
-  await server.stderr.until(
-    /^server: SIGINT: 2 connections left, 30 s of grace$/m,
-  );
-  for (let i = 0; i < 99; i++) {
-    await Promise.all(clients.map((client) => client.ask("in the middle\n")));
-  }
-  for (const client of clients) client.fd.close();
-  assertEquals(await server.code(), 0);
-  assertEquals(
-    server.stdout.text.match(/^server received 14 bytes$/gm)!.length,
-    200,
-  );
-  assertMatch(
-    server.stderr.text,
-    /^server: 2 connections, 200 lines, 2800 bytes in \d+\.\d s$/m,
-  );
-});
-
-for (const flags of [[], ["--workers=2"]]) {
-  Deno.test(`the grace ends: ${flags[0] ?? "one thread"}`, async () => {
-    await using server = await startServer(...flags, "--grace=0.1");
-    await using program = client("127.0.0.1", server.port);
-    await program.write("hi\n");
-    await program.stdout.until(/^hi\n$/);
-    assertEquals(await server.stop("SIGINT"), 1);
-    assertMatch(
-      server.stderr.text,
-      /SIGINT: 1 connection left, 0.1 s of grace\n.* 1 line, .* s, 1 connection cut\n$/,
-    );
-    assertEquals((await program.process.status).code, 1);
-    await program.code();
-    assertEquals(
-      program.stderr.text,
-      "client: server closed the connection: 3 of 3 bytes came back\n",
-    );
-  });
-}
-
-for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-  Deno.test(`a second ${signal} ends the server at once with ${code}`, async () => {
-    await using server = await startServer();
-    using clientfd = await openClientfd("127.0.0.1", server.port);
-    await rioWriten(clientfd, bytes("hi\n"));
-    await server.stdout.until(/received 3 bytes/);
-    server.process.kill(signal);
-    await server.stderr.until(/1 connection left/);
-    // Signals within a tenth of a second are one Ctrl-C.
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    assertEquals(await server.stop(signal), code);
-  });
-
-  Deno.test(`${signal} ends the client with ${code}, its output written`, async () => {
-    await using server = await startServer();
-    await using program = client("127.0.0.1", server.port);
-    await program.write("hi\n");
-    await program.stdout.until(/hi\n/);
-    program.process.kill(signal);
-    assertEquals((await program.process.status).code, code);
-    await program.code();
-    assertEquals([program.stdout.text, program.stderr.text], ["hi\n", ""]);
-  });
-}
 
 Deno.test({
   name: "a standard output that was made non-blocking loses nothing (needs python3)",
