@@ -8,9 +8,11 @@ import {
   has,
   noise,
   Program,
+  PYTHON,
   ROOT,
   runProgram,
   startServer,
+  tempDir,
   text,
 } from "./helpers.ts";
 
@@ -222,6 +224,10 @@ const USAGE_ERRORS: [program: string, args: string, message: string][] = [
   ],
   ["client", "--unix=u localhost", "no host, port or --tls goes with --unix=u"],
   ["client", "--cafile=c.pem", "--cafile=c.pem goes with --tls"],
+  ["client", "localhost:99999", "port must be an integer from 1 to 65535, not 99999"],
+  ["client", "localhost:echo", "the host must be a name or an address, not localhost:echo"],
+  ["client", "http://localhost", "the host must be a name or an address, not http://localhost"],
+  ["client", "localhost:7 7", "the host must be a name or an address, not localhost:7"],
 ];
 for (const [program, args, message] of USAGE_ERRORS) {
   Deno.test(`${program} ${args}: usage, exit code 2`, async () => {
@@ -484,3 +490,94 @@ Deno.test("the programs run from a URL with an empty cache, no registry asked", 
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("the client takes HOST PORT, HOST:PORT and PORT", async () => {
+  await using server = await startServer("--concurrency=9");
+  const { port } = server;
+  for (const args of [["127.0.0.1", port], [`127.0.0.1:${port}`], [`[::1]:${port}`], [port]]) {
+    const { code, stdout } = await runProgram(client(...args), "hi\n");
+    assertEquals([code, stdout], [0, "hi\n"], `${args}`);
+  }
+});
+
+Deno.test({
+  name:
+    "at a terminal Ctrl-D ends the client: twice behind a line without a newline (needs python3)",
+  ...PYTHON,
+  async fn() {
+    await using server = await startServer("--concurrency=9");
+    const script = `
+import os, pty, select, sys
+def run(keys, expected):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], sys.argv[1:])
+    out = b""
+    for key, until in keys:
+        os.write(fd, key)
+        while out.count(b"abc") < until:
+            out += os.read(fd, 100)
+    # A third Ctrl-D isn't sent: it must end by itself.
+    assert select.select([fd], [], [], 20)[0], "it goes on"
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == expected, code
+run([(b"abc\\n", 2), (b"\\x04", 2)], 0)
+run([(b"abc", 1), (b"\\x04", 1), (b"\\x04", 2)], 0)
+`;
+    await using python = new Program("python3", [
+      "-c",
+      script,
+      Deno.execPath(),
+      ..."run -q --allow-net client.ts 127.0.0.1".split(" "),
+      `${server.port}`,
+    ]);
+    assertEquals([await python.code(), python.stderr.text], [0, ""]);
+  },
+});
+
+const REGISTRIES: Record<string, (conn: Deno.Conn) => unknown> = {
+  "silent": () => {},
+  "broken": async (conn) => {
+    await conn.read(new Uint8Array(999));
+    const answer = "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    await conn.write(bytes(answer));
+    conn.close();
+  },
+  "gone": (conn) => conn.close(),
+};
+for (const [name, answer] of Object.entries(REGISTRIES)) {
+  Deno.test(`registries that are ${name}: --help and usage need none, the rest fails soon`, async () => {
+    using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const conns: Deno.Conn[] = [];
+    const answering = (async () => {
+      for (;;) {
+        const conn = await listenfd.accept();
+        conns.push(conn);
+        Promise.resolve(answer(conn)).catch(() => {});
+      }
+    })().catch(() => {});
+    await using dir = await tempDir();
+    const registry = `http://127.0.0.1:${listenfd.addr.port}/`;
+    const env = {
+      DENO_DIR: dir.path,
+      JSR_URL: registry,
+      NPM_CONFIG_REGISTRY: registry,
+      DENO_NO_UPDATE_CHECK: "1",
+    };
+    const script = (args: string) =>
+      runProgram(new Program(Deno.execPath(), `run -q --allow-net ${args}`.split(" "), env));
+    for (const program of ["server.ts", "client.ts"]) {
+      assertEquals((await script(`${program} --help`)).code, 0);
+      assertEquals((await script(`${program} --version`)).code, 0);
+      assertEquals((await script(`${program} --nosuch`)).code, 2);
+    }
+    assertEquals(conns.length, 0, "nobody was asked");
+    const { code, stderr } = await script("server.ts 0 --quiet");
+    assertEquals(code, 1);
+    assertMatch(stderr, /^server: can't parse flags: jsr:\S+: .+; npm:\S+: .+\n$/);
+    if (name === "silent") assertMatch(stderr, /: no answer for 2.2 s; .*: no answer for 2.2 s\n$/);
+    listenfd.close();
+    await answering;
+    for (const conn of conns) conn[Symbol.dispose]();
+  });
+}
