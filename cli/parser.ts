@@ -19,9 +19,9 @@ const PARSERS = [
   { specifier: "npm:minimist@^1.2.8", name: "default" },
 ];
 /** Milliseconds after which the second registry is asked too. */
-const HEAD_START = 1000;
+const HEAD_START = 700;
 /** Milliseconds for both. */
-const LIMIT = 2500;
+const LIMIT = 2200;
 
 /** What runs in the thread: from a data URL, which needs no permission. */
 const THREAD = `data:text/javascript,${
@@ -38,7 +38,7 @@ const THREAD = `data:text/javascript,${
 /**
  * Parses arguments.
  *
- * @throws {Error} If neither parser can be loaded within 2.5 seconds: one line that names
+ * @throws {Error} If neither parser can be loaded within 2.2 seconds: one line that names
  * the causes.
  */
 export async function parse(args: string[], options: ParserOptions): Promise<Parsed> {

@@ -25,6 +25,10 @@ export async function toTarget({ positionals, values, set }: Flags): Promise<Tar
     const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
     if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
   }
+  // A colon is that of an IPv6 address, which has two at least.
+  if (!/^([^\s/:]+|[^\s/]*:[^\s/]*:[^\s/]*)$/.test(host)) {
+    throw new UsageError(`the host must be a name or an address, not ${host}`);
+  }
   const { unix, cafile } = values;
   const tls = set.has("tls");
   const target = { host, port: toInteger("port", port, 1, 65535), unix, tls };

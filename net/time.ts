@@ -5,7 +5,7 @@ const MAX_DELAY = 2 ** 31 - 1;
 
 /** Throws a RangeError unless `ms` is a number of milliseconds, 0 or more. */
 export function checkTime(what: string, ms: number): void {
-  if (ms >= 0) return;
+  if (typeof ms === "number" && ms >= 0) return;
   throw new RangeError(
     `Cannot ${what} must be milliseconds, 0 or more, current value is ${ms}`,
   );

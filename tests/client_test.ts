@@ -1,23 +1,19 @@
+import { createServer } from "node:net";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { echoClient, openClientfd, openTlsClientfd, ServerClosedError } from "@netp/rio/client";
+import {
+  echoClient,
+  NotAnEchoError,
+  openClientfd,
+  openTlsClientfd,
+  ServerClosedError,
+} from "@netp/rio/client";
+import { Comparison } from "../client/comparison.ts";
 import { MAXLINE } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
-import { bytes, fillQueue, freePort, MemoryReader, noise, text } from "./helpers.ts";
+import { bytes, fillQueue, freePort, MemoryReader, MemoryWriter, noise, text } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
 const MODES = [{ lockstep: false }, { lockstep: true }];
-
-/** A writer that keeps what it is given. */
-function memoryWriter() {
-  const writer = {
-    text: "",
-    write(p: Uint8Array) {
-      writer.text += text(p);
-      return Promise.resolve(p.length);
-    },
-  };
-  return writer;
-}
 
 /** Runs `echoClient` on a connection that `server` serves. */
 async function against(
@@ -134,7 +130,7 @@ Deno.test("echoClient brings back every byte, in both modes", async () => {
   for (const mode of MODES) {
     for (const input of inputs) {
       await against(echoThenClose, async (clientfd) => {
-        const output = memoryWriter();
+        const output = new MemoryWriter();
         assertEquals(
           await echoClient(
             clientfd,
@@ -160,7 +156,7 @@ Deno.test("echoClient in lockstep has one line under way at a time", async () =>
     }
     await connfd.closeWrite();
   }, async (clientfd) => {
-    const output = memoryWriter();
+    const output = new MemoryWriter();
     const input = new MemoryReader(["0\n1\n2\n"]);
     await echoClient(clientfd, input, output, { lockstep: true });
     assertEquals(output.text, "0\n1\n2\n");
@@ -174,7 +170,7 @@ Deno.test("echoClient prints what still comes after the end of input", async () 
       await connfd.write(bytes("and good bye\n"));
       await connfd.closeWrite();
     }, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       const input = MemoryReader.of("hello\n", 9);
       await echoClient(clientfd, input, output, { ...mode, anyAnswer: true });
       assertEquals(output.text, "hello\nand good bye\n");
@@ -192,7 +188,7 @@ Deno.test("echoClient says how far it came if the server ends first", async () =
       if (mode.lockstep) await connfd.read(buf);
       await connfd.closeWrite();
     }, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       await assertRejects(
         () => echoClient(clientfd, new MemoryReader([input]), output, mode),
         ServerClosedError,
@@ -209,7 +205,7 @@ Deno.test("echoClient ends with the server, also while input is awaited", async 
     async (clientfd) => {
       const silent = { read: () => new Promise<null>(() => {}) };
       await assertRejects(
-        () => echoClient(clientfd, silent, memoryWriter()),
+        () => echoClient(clientfd, silent, new MemoryWriter()),
         ServerClosedError,
         "0 of 0 bytes",
       );
@@ -224,7 +220,7 @@ Deno.test("echoClient gives up on a server that owes an answer", async () => {
       const n = await connfd.read(buf);
       await connfd.write(buf.subarray(0, n! / 2));
     }, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       const late = () =>
         echoClient(clientfd, new MemoryReader(["12345\n"]), output, {
           ...mode,
@@ -252,7 +248,7 @@ Deno.test("echoClient waits as long as nothing is owed", async () => {
           return line.length;
         },
       };
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       await echoClient(clientfd, slow, output, { ...mode, timeout: 500 });
       assertEquals(output.text, "a\nb\n");
     });
@@ -262,7 +258,7 @@ Deno.test("echoClient waits as long as nothing is owed", async () => {
 Deno.test("echoClient throws on what its input throws, after the echo", async () => {
   for (const mode of MODES) {
     await against(echoThenClose, async (clientfd) => {
-      const output = memoryWriter();
+      const output = new MemoryWriter();
       const input = new MemoryReader(["a\n", new Error("bad disk")]);
       await assertRejects(
         () => echoClient(clientfd, input, output, mode),
@@ -288,5 +284,184 @@ Deno.test("echoClient throws on what its output throws", async () => {
         clientfd.close();
       },
     );
+  }
+});
+
+Deno.test("echoClient writes what came before a reset, and says what ended it", async () => {
+  for (const mode of MODES) {
+    const server = createServer((socket) => {
+      socket.once("data", (data) => {
+        // The reset comes when the client has what was sent before it.
+        socket.write(data.subarray(0, 3), () => setTimeout(() => socket.resetAndDestroy(), 100));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as { port: number };
+    {
+      using clientfd = await openClientfd("127.0.0.1", port);
+      const lines = ["12345\n"];
+      const input = {
+        read(p: Uint8Array) {
+          const line = lines.shift();
+          if (line === undefined) return new Promise<null>(() => {});
+          p.set(bytes(line));
+          return Promise.resolve(line.length);
+        },
+      };
+      const output = new MemoryWriter();
+      await assertRejects(
+        () => echoClient(clientfd, input, output, mode),
+        ServerClosedError,
+        "server closed the connection (Connection reset by peer",
+      );
+      assertEquals(output.text, "123");
+    }
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+Deno.test("echoClient prints a prompt without a newline at once", async () => {
+  await against(async (connfd) => {
+    await connfd.write(bytes("login: "));
+    await connfd.read(new Uint8Array(9));
+    await connfd.closeWrite();
+  }, async (clientfd) => {
+    const prompted = Promise.withResolvers<string>();
+    const output = {
+      write(p: Uint8Array) {
+        prompted.resolve(text(p));
+        return Promise.resolve(p.length);
+      },
+    };
+    const silent = { read: () => new Promise<null>(() => {}) };
+    const exchange = echoClient(clientfd, silent, output, { anyAnswer: true });
+    assertEquals(await prompted.promise, "login: ");
+    await clientfd.write(bytes("x"));
+    await assertRejects(() => exchange, ServerClosedError);
+  });
+});
+
+Deno.test("echoClient's timeout is the time to the next byte", async () => {
+  await against(async (connfd) => {
+    const buf = new Uint8Array(9);
+    const n = await connfd.read(buf);
+    for (let i = 0; i < n!; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      await connfd.write(buf.subarray(i, i + 1));
+    }
+    await connfd.closeWrite();
+  }, async (clientfd) => {
+    const output = new MemoryWriter();
+    await echoClient(clientfd, new MemoryReader(["12345\n"]), output, { timeout: 600 });
+    assertEquals(output.text, "12345\n");
+  });
+});
+
+Deno.test("echoClient's timeout also holds for the end of the connection", async () => {
+  for (const mode of MODES) {
+    await against(async (connfd) => {
+      const buf = new Uint8Array(9);
+      const n = await connfd.read(buf);
+      await connfd.write(buf.subarray(0, n!));
+    }, async (clientfd) => {
+      const input = new MemoryReader(["hello\n"]);
+      await assertRejects(
+        () => echoClient(clientfd, input, new MemoryWriter(), { ...mode, timeout: 50 }),
+        Deno.errors.TimedOut,
+        "no answer for 0.05 s: 6 of 6 bytes came back",
+      );
+    });
+  }
+});
+
+const NO_ECHOES: [answer: string, message: string][] = [
+  ["heLlo\n", "no echo: byte 2 differs from what was sent"],
+  ["hello\n!", "no echo: 7 bytes came back for 6"],
+];
+for (const [answer, message] of NO_ECHOES) {
+  Deno.test(`echoClient takes ${JSON.stringify(answer)} for no echo of "hello\\n"`, async () => {
+    for (const mode of MODES) {
+      for (const anyAnswer of [false, true]) {
+        await against(async (connfd) => {
+          await connfd.read(new Uint8Array(9));
+          await connfd.write(bytes(answer));
+          await connfd.closeWrite();
+        }, async (clientfd) => {
+          const output = new MemoryWriter();
+          const input = new MemoryReader(["hello\n"]);
+          const done = echoClient(clientfd, input, output, { ...mode, anyAnswer });
+          if (anyAnswer) await done;
+          else await assertRejects(() => done, NotAnEchoError, message);
+          assertEquals(output.text, answer);
+        });
+      }
+    }
+  });
+}
+
+Deno.test("echoClient is content with a server that answers all and closes at once", async () => {
+  for (let round = 0; round < 50; round++) {
+    await against(async (connfd) => {
+      const buf = new Uint8Array(9);
+      const n = await connfd.read(buf);
+      await connfd.write(buf.subarray(0, n!));
+      connfd.close();
+    }, async (clientfd) => {
+      const input = new MemoryReader(["hello\n"]);
+      const mode = MODES[round % 2];
+      const counts = await echoClient(clientfd, input, new MemoryWriter(), mode);
+      assertEquals(counts, { sent: 6, received: 6 });
+    });
+  }
+});
+
+Deno.test("echoClient is content too when the end of its input shows a moment later", async () => {
+  for (const mode of MODES) {
+    await against(async (connfd) => {
+      const buf = new Uint8Array(9);
+      const n = await connfd.read(buf);
+      await connfd.write(buf.subarray(0, n!));
+      connfd.close();
+    }, async (clientfd) => {
+      const lines = ["hello\n"];
+      const input = {
+        async read(p: Uint8Array) {
+          const line = lines.shift();
+          if (line === undefined) {
+            await new Promise((resolve) => setTimeout(resolve, 60));
+            return null;
+          }
+          p.set(bytes(line));
+          return line.length;
+        },
+      };
+      const counts = await echoClient(clientfd, input, new MemoryWriter(), mode);
+      assertEquals(counts, { sent: 6, received: 6 });
+    });
+  }
+});
+
+Deno.test("what a peer owes is compared in bounded memory, and each difference is found", () => {
+  const block = noise(1 << 20);
+  const OWED = 84; // MiB: beyond 16 of them there are only sums, which merge
+  for (const at of [undefined, 5 << 20, (OWED << 20) - 1]) {
+    const comparison = new Comparison();
+    for (let i = 0; i < OWED; i++) comparison.sent(block);
+    const back = block.slice();
+    for (let i = 0; i < OWED && comparison.difference === undefined; i++) {
+      const wrong = at !== undefined && at >> 20 === i;
+      if (wrong) back[at % block.length] ^= 1;
+      for (let n = 0; n < back.length; n += 50_001) comparison.came(back.subarray(n, n + 50_001));
+      if (wrong) back[at % block.length] ^= 1;
+    }
+    if (at === undefined) {
+      assertEquals(comparison.same, OWED << 20);
+      comparison.came(block.subarray(0, 1));
+      assertEquals(comparison.difference, { from: OWED << 20, to: OWED << 20 });
+      continue;
+    }
+    const { from, to } = comparison.difference!;
+    assert(from <= at && at <= to && to - from <= 1 << 20, `${at}: ${from} to ${to}`);
+    assert(at >= 16 << 20 || from === to);
   }
 });

@@ -1,7 +1,7 @@
 /** What several test files need: bytes, readers in memory, and real programs. */
 import { assert, assertEquals } from "@std/assert";
-import { openClientfd } from "@netp/rio/client";
-import { type Reader, Rio, rioWriten } from "@netp/rio/rio";
+import { openClientfd, openTlsClientfd } from "@netp/rio/client";
+import { type Reader, Rio, rioWriten, type Writer } from "@netp/rio/rio";
 
 /** The bytes of a text, a byte a character. */
 export function bytes(text: string): Uint8Array<ArrayBuffer> {
@@ -49,6 +49,21 @@ export class MemoryReader implements Reader {
     p.set(part.subarray(0, n));
     if (n < part.length) this.#parts.unshift(part.subarray(n));
     return n;
+  }
+}
+
+/** A writer that keeps what it is given. */
+export class MemoryWriter implements Writer {
+  #parts: string[] = [];
+
+  /** What was written. */
+  get text(): string {
+    return this.#parts.join("");
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    this.#parts.push(text(p));
+    return Promise.resolve(p.length);
   }
 }
 
@@ -254,4 +269,51 @@ export function has(program: string): boolean {
 export function freePort(): number {
   using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listenfd.addr.port;
+}
+
+/** Runs python with `port` and `socket` at hand; RST sends a reset at close. */
+export async function python(port: number, script: string): Promise<void> {
+  const program = new Program("python3", [
+    "-c",
+    `import socket, struct, sys, time
+port = ${port}
+RST = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+def connect():
+    return socket.create_connection(("127.0.0.1", port))
+${script}`,
+  ]);
+  const { code, stderr } = await runProgram(program);
+  assertEquals([code, stderr], [0, ""]);
+}
+
+/** For tests that need python3, or Linux. */
+export const PYTHON = { ignore: !has("python3") };
+export const LINUX = { ignore: Deno.build.os !== "linux" };
+
+/** Bytes of memory that a process has. */
+export async function memory({ process }: Program): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${process.pid}/status`);
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024;
+}
+
+/** The flags of a server that speaks TLS. */
+export const TLS: string[] = ["--cert=tests/tls/cert.pem", "--key=tests/tls/key.pem"];
+/** The flags of a client that trusts it. */
+export const TLS_CLIENT: string[] = ["--tls", "--cafile=tests/tls/ca.pem"];
+
+/** A connection to a server of this machine that speaks TLS. */
+export async function connectTls(port: number): Promise<Client> {
+  const caCerts = [await Deno.readTextFile(`${ROOT}/tests/tls/ca.pem`)];
+  return new Client(await openTlsClientfd("127.0.0.1", port, { caCerts }));
+}
+
+/** A folder for sockets and files, that goes at the end. */
+export async function tempDir(): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir();
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** Whether there is a file. */
+export function exists(path: string): Promise<boolean> {
+  return Deno.lstat(path).then(() => true, () => false);
 }

@@ -1,19 +1,18 @@
 /** The two programs as their users run them: processes, sockets, exit codes. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { openClientfd } from "@netp/rio/client";
-import { rioWriten } from "@netp/rio/rio";
 import { openListenfd } from "@netp/rio/server";
 import {
   bytes,
-  connect,
   fillQueue,
   freePort,
   has,
   noise,
   Program,
+  PYTHON,
   ROOT,
   runProgram,
   startServer,
+  tempDir,
   text,
 } from "./helpers.ts";
 
@@ -225,6 +224,10 @@ const USAGE_ERRORS: [program: string, args: string, message: string][] = [
   ],
   ["client", "--unix=u localhost", "no host, port or --tls goes with --unix=u"],
   ["client", "--cafile=c.pem", "--cafile=c.pem goes with --tls"],
+  ["client", "localhost:99999", "port must be an integer from 1 to 65535, not 99999"],
+  ["client", "localhost:echo", "the host must be a name or an address, not localhost:echo"],
+  ["client", "http://localhost", "the host must be a name or an address, not http://localhost"],
+  ["client", "localhost:7 7", "the host must be a name or an address, not localhost:7"],
 ];
 for (const [program, args, message] of USAGE_ERRORS) {
   Deno.test(`${program} ${args}: usage, exit code 2`, async () => {
@@ -374,90 +377,6 @@ Deno.test("a reader of standard output that goes away ends the client quietly", 
   assertEquals([code, program.stderr.text], [0, ""]);
 });
 
-Deno.test("a server whose standard output goes away serves on, and says so once", async () => {
-  await using server = await startServer();
-  await server.stdout.cancel();
-  const client = await connect(server.port);
-  const fault = "server: standard output: Broken pipe\n";
-  // It shows when the first block is written, and the next line comes.
-  while (!server.stderr.text.includes(fault)) await client.ask();
-  await client.ask();
-  client.fd.close();
-  assertEquals(await server.stop(), 0);
-  assertEquals(server.stderr.text.split(fault).length, 2);
-});
-
-Deno.test("Ctrl-C in the middle of traffic: served to the end, nothing lost", async () => {
-  await using server = await startServer("--concurrency=2", "--grace=30");
-  const clients = await Promise.all([1, 2].map(async () => {
-    const client = await connect(server.port);
-    await client.ask("in the middle\n");
-    return client;
-  }));
-  server.process.kill("SIGINT");
-  await server.stderr.until(
-    /^server: SIGINT: 2 connections left, 30 s of grace$/m,
-  );
-  for (let i = 0; i < 99; i++) {
-    await Promise.all(clients.map((client) => client.ask("in the middle\n")));
-  }
-  for (const client of clients) client.fd.close();
-  assertEquals(await server.code(), 0);
-  assertEquals(
-    server.stdout.text.match(/^server received 14 bytes$/gm)!.length,
-    200,
-  );
-  assertMatch(
-    server.stderr.text,
-    /^server: 2 connections, 200 lines, 2800 bytes in \d+\.\d s$/m,
-  );
-});
-
-for (const flags of [[], ["--workers=2"]]) {
-  Deno.test(`the grace ends: ${flags[0] ?? "one thread"}`, async () => {
-    await using server = await startServer(...flags, "--grace=0.1");
-    await using program = client("127.0.0.1", server.port);
-    await program.write("hi\n");
-    await program.stdout.until(/^hi\n$/);
-    assertEquals(await server.stop("SIGINT"), 1);
-    assertMatch(
-      server.stderr.text,
-      /SIGINT: 1 connection left, 0.1 s of grace\n.* 1 line, .* s, 1 connection cut\n$/,
-    );
-    assertEquals((await program.process.status).code, 1);
-    await program.code();
-    assertEquals(
-      program.stderr.text,
-      "client: server closed the connection: 3 of 3 bytes came back\n",
-    );
-  });
-}
-
-for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-  Deno.test(`a second ${signal} ends the server at once with ${code}`, async () => {
-    await using server = await startServer();
-    using clientfd = await openClientfd("127.0.0.1", server.port);
-    await rioWriten(clientfd, bytes("hi\n"));
-    await server.stdout.until(/received 3 bytes/);
-    server.process.kill(signal);
-    await server.stderr.until(/1 connection left/);
-    // Signals within a tenth of a second are one Ctrl-C.
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    assertEquals(await server.stop(signal), code);
-  });
-
-  Deno.test(`${signal} ends the client with ${code}, its output written`, async () => {
-    await using server = await startServer();
-    await using program = client("127.0.0.1", server.port);
-    await program.write("hi\n");
-    await program.stdout.until(/hi\n/);
-    program.process.kill(signal);
-    assertEquals((await program.process.status).code, code);
-    await program.code();
-    assertEquals([program.stdout.text, program.stderr.text], ["hi\n", ""]);
-  });
-}
-
 Deno.test({
   name: "a standard output that was made non-blocking loses nothing (needs python3)",
   ignore: !has("python3"),
@@ -571,3 +490,94 @@ Deno.test("the programs run from a URL with an empty cache, no registry asked", 
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("the client takes HOST PORT, HOST:PORT and PORT", async () => {
+  await using server = await startServer("--concurrency=9");
+  const { port } = server;
+  for (const args of [["127.0.0.1", port], [`127.0.0.1:${port}`], [`[::1]:${port}`], [port]]) {
+    const { code, stdout } = await runProgram(client(...args), "hi\n");
+    assertEquals([code, stdout], [0, "hi\n"], `${args}`);
+  }
+});
+
+Deno.test({
+  name:
+    "at a terminal Ctrl-D ends the client: twice behind a line without a newline (needs python3)",
+  ...PYTHON,
+  async fn() {
+    await using server = await startServer("--concurrency=9");
+    const script = `
+import os, pty, select, sys
+def run(keys, expected):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], sys.argv[1:])
+    out = b""
+    for key, until in keys:
+        os.write(fd, key)
+        while out.count(b"abc") < until:
+            out += os.read(fd, 100)
+    # A third Ctrl-D isn't sent: it must end by itself.
+    assert select.select([fd], [], [], 20)[0], "it goes on"
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == expected, code
+run([(b"abc\\n", 2), (b"\\x04", 2)], 0)
+run([(b"abc", 1), (b"\\x04", 1), (b"\\x04", 2)], 0)
+`;
+    await using python = new Program("python3", [
+      "-c",
+      script,
+      Deno.execPath(),
+      ..."run -q --allow-net client.ts 127.0.0.1".split(" "),
+      `${server.port}`,
+    ]);
+    assertEquals([await python.code(), python.stderr.text], [0, ""]);
+  },
+});
+
+const REGISTRIES: Record<string, (conn: Deno.Conn) => unknown> = {
+  "silent": () => {},
+  "broken": async (conn) => {
+    await conn.read(new Uint8Array(999));
+    const answer = "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    await conn.write(bytes(answer));
+    conn.close();
+  },
+  "gone": (conn) => conn.close(),
+};
+for (const [name, answer] of Object.entries(REGISTRIES)) {
+  Deno.test(`registries that are ${name}: --help and usage need none, the rest fails soon`, async () => {
+    using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const conns: Deno.Conn[] = [];
+    const answering = (async () => {
+      for (;;) {
+        const conn = await listenfd.accept();
+        conns.push(conn);
+        Promise.resolve(answer(conn)).catch(() => {});
+      }
+    })().catch(() => {});
+    await using dir = await tempDir();
+    const registry = `http://127.0.0.1:${listenfd.addr.port}/`;
+    const env = {
+      DENO_DIR: dir.path,
+      JSR_URL: registry,
+      NPM_CONFIG_REGISTRY: registry,
+      DENO_NO_UPDATE_CHECK: "1",
+    };
+    const script = (args: string) =>
+      runProgram(new Program(Deno.execPath(), `run -q --allow-net ${args}`.split(" "), env));
+    for (const program of ["server.ts", "client.ts"]) {
+      assertEquals((await script(`${program} --help`)).code, 0);
+      assertEquals((await script(`${program} --version`)).code, 0);
+      assertEquals((await script(`${program} --nosuch`)).code, 2);
+    }
+    assertEquals(conns.length, 0, "nobody was asked");
+    const { code, stderr } = await script("server.ts 0 --quiet");
+    assertEquals(code, 1);
+    assertMatch(stderr, /^server: can't parse flags: jsr:\S+: .+; npm:\S+: .+\n$/);
+    if (name === "silent") assertMatch(stderr, /: no answer for 2.2 s; .*: no answer for 2.2 s\n$/);
+    listenfd.close();
+    await answering;
+    for (const conn of conns) conn[Symbol.dispose]();
+  });
+}

@@ -1,0 +1,237 @@
+/** TLS, on both sides. */
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { openTlsClientfd } from "@netp/rio/client";
+import { Rio, rioWriten } from "@netp/rio/rio";
+import { openTlsListenfd } from "@netp/rio/server";
+import {
+  bytes,
+  connect,
+  connectTls,
+  has,
+  LINUX,
+  memory,
+  Program,
+  ROOT,
+  runProgram,
+  startServer,
+  tempDir,
+  TLS,
+  TLS_CLIENT,
+} from "./helpers.ts";
+
+const read = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
+const MiB = 1 << 20;
+
+Deno.test("TLS: the same echo, and only for who trusts the certificate", async () => {
+  await using server = await startServer(...TLS);
+  const client = (...flags: string[]) =>
+    Program.script("client.ts", "127.0.0.1", server.port, "--tls", ...flags);
+  const input = "hello\n\0\xff\n" + "x".repeat(100_000) + "\nlast";
+  for (const flags of [[], ["--lockstep"]]) {
+    const program = client("--cafile=tests/tls/ca.pem", ...flags);
+    assertEquals(await runProgram(program, input), {
+      code: 0,
+      stdout: input,
+      stderr: "",
+    });
+  }
+  const { code, stderr } = await runProgram(client(), "hi\n");
+  assertEquals(code, 1);
+  assertMatch(
+    stderr,
+    /^client: TLS handshake with .*: invalid peer certificate.*\n$/,
+  );
+  await server.stderr.until(/^server: 127\.0\.0\.1:\d+: TLS handshake: /m);
+});
+
+Deno.test("a TLS client that never finishes its handshake holds nobody up", async () => {
+  await using server = await startServer(...TLS);
+  using silent = await connect(server.port);
+  await silent.fd.write(bytes("\x16\x03\x01")); // the beginning of a ClientHello
+  using client = await connectTls(server.port);
+  await client.ask();
+});
+
+for (const flags of [[], ["--workers=2"]]) {
+  Deno.test(`TLS: nothing that was sent before the end of a drain is lost ${flags}`, async () => {
+    await using server = await startServer(...TLS, ...flags, "--grace=30", "--stats");
+    using client = await connectTls(server.port);
+    const data = new Uint8Array(5_008_000).fill(0x61);
+    for (let i = 99; i < 5_000_000; i += 100) data[i] = 0x0a;
+    const sending = (async () => {
+      await rioWriten(client.fd, data.subarray(0, 1_000_000));
+      server.process.kill("SIGTERM");
+      await rioWriten(client.fd, data.subarray(1_000_000));
+      await client.fd.closeWrite();
+    })();
+    const back = new Uint8Array(data.length + 1);
+    assertEquals(await new Rio(client.fd).readnb(back), data.length);
+    assert(back.subarray(0, -1).every((byte, i) => byte === data[i]));
+    await sending;
+    client.fd.close();
+    assertEquals(await server.code(), 0);
+    assertMatch(server.stderr.text, /"bytesOut":5008000/);
+  });
+}
+
+Deno.test({
+  ...LINUX,
+  name: "TLS: a client that never reads stands still, in bounded memory",
+  async fn() {
+    await using server = await startServer(...TLS, "--quiet", "--concurrency=2");
+    using other = await connectTls(server.port);
+    await other.ask();
+    const before = await memory(server);
+    const greedy = await connectTls(server.port);
+    let sent = 0;
+    const block = new Uint8Array(MiB).fill(0x61);
+    const sending = (async () => {
+      while (sent < 256 * MiB) sent += await greedy.fd.write(block);
+    })().catch(() => {});
+    for (let last = -1; last !== sent;) {
+      last = sent;
+      for (let i = 0; i < 300; i++) await other.ask();
+    }
+    assert(sent < 64 * MiB, `${sent} bytes were taken`);
+    assert(await memory(server) - before < 48 * MiB);
+    greedy.fd.close();
+    await sending;
+  },
+});
+
+for (const said of ["", "\x16\x03\x01"]) {
+  Deno.test(`TLS: 300 clients who said ${said.length} bytes hold nobody up`, async () => {
+    await using server = await startServer(...TLS);
+    const half = await Promise.all(Array.from({ length: 300 }, async () => {
+      const { fd } = await connect(server.port);
+      await fd.write(bytes(said));
+      return fd;
+    }));
+    for (let i = 0; i < 3; i++) {
+      const start = performance.now();
+      const client = await connectTls(server.port);
+      await client.ask();
+      client.fd.close();
+      // A handshake may take ten seconds: nobody waits for the end of one.
+      assert(performance.now() - start < 5000);
+    }
+    for (const fd of half) fd.close();
+  });
+}
+
+Deno.test("TLS: who has connected by the signal may still shake hands, or is counted", async () => {
+  await using server = await startServer(...TLS, "--grace=2", "--concurrency=3");
+  const tcp = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  using silent = await connect(server.port);
+  server.process.kill("SIGTERM");
+  await server.stderr.until(/ of grace$/m);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  using clientfd = await Deno.startTls(tcp, {
+    hostname: "127.0.0.1",
+    caCerts: [await read("ca")],
+  });
+  await rioWriten(clientfd, bytes("hello\n"));
+  assertEquals(await clientfd.read(new Uint8Array(9)), 6);
+  clientfd.close();
+  assertEquals(await server.code(), 1);
+  await silent.askEnd();
+  assertMatch(server.stderr.text, /^server: 2 connections, 1 line, .*, 1 connection cut$/m);
+});
+
+Deno.test("TLS: accept called twice serves both, close ends them and the handshakes", async () => {
+  const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(read));
+  const faults: unknown[] = [];
+  const listenfd = openTlsListenfd(0, {
+    host: "127.0.0.1",
+    cert,
+    key,
+    onError: (error) => faults.push(error),
+  });
+  const { port } = listenfd.addr;
+  const accepted = [listenfd.accept(), listenfd.accept()];
+  for (let i = 0; i < 2; i++) {
+    using clientfd = await openTlsClientfd("127.0.0.1", port, { caCerts: [ca] });
+    using connfd = await accepted[i];
+    assertEquals((connfd.remoteAddr as Deno.NetAddr).port, clientfd.localAddr.port);
+    await connfd.write(bytes("x"));
+    assertEquals(await clientfd.read(new Uint8Array(9)), 1);
+  }
+  const third = assertRejects(() => listenfd.accept(), Deno.errors.BadResource);
+  using half = await connect(port);
+  await half.fd.write(bytes("\x16\x03\x01"));
+  while (listenfd.shaking === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  listenfd.close();
+  await third;
+  await half.askEnd();
+  assertEquals(faults, [], "to close isn't a fault");
+});
+
+Deno.test("TLS: an answer of 17 KB doesn't wait for an acknowledgement", async () => {
+  await using server = await startServer(...TLS, "--quiet");
+  using client = await connectTls(server.port);
+  const data = "x".repeat(99) + "\n";
+  const times: number[] = [];
+  for (let i = 0; i < 31; i++) {
+    const start = performance.now();
+    await client.ask(data.repeat(170));
+    times.push(performance.now() - start);
+  }
+  times.sort((a, b) => a - b);
+  assert(times[15] < 30, `${times[15]} ms: a delayed ACK takes 40`);
+});
+
+Deno.test("TLS: a certificate and key that are none are told at the start", async () => {
+  const [cert, key] = await Promise.all(["cert", "key"].map(read));
+  const bad: [cert: string, key: string, message: string][] = [
+    ["", key, "the TLS certificate can't be read as PEM"],
+    [key, key, "the TLS certificate can't be read as PEM"],
+    [cert, "", "the TLS key can't be read as PEM"],
+    [cert, cert, "the TLS key can't be read as PEM"],
+    [await read("ca"), key, "the TLS key is not that of the certificate"],
+  ];
+  for (const [cert, key, message] of bad) {
+    assertThrows(() => openTlsListenfd(0, { cert, key }), Deno.errors.InvalidData, message);
+  }
+});
+
+Deno.test({
+  name: "TLS: a CA used as the server's own certificate is explained (needs openssl)",
+  ignore: !has("openssl"),
+  async fn() {
+    await using dir = await tempDir();
+    const [cert, key] = [`${dir.path}/cert.pem`, `${dir.path}/key.pem`];
+    const args = `req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 9 -keyout ${key}`;
+    const openssl = new Program("openssl", [
+      ...args.split(" "),
+      ...["-out", cert, "-addext", "subjectAltName=IP:127.0.0.1"],
+    ]);
+    assertEquals(await openssl.code(), 0);
+    await using server = await startServer(`--cert=${cert}`, `--key=${key}`);
+    const flags = ["--tls", `--cafile=${cert}`];
+    const client = Program.script("client.ts", "127.0.0.1", server.port, ...flags);
+    const { code, stderr } = await runProgram(client, "hi\n");
+    assertEquals(code, 1);
+    assertMatch(
+      stderr,
+      /^client: TLS handshake with .*CaUsedAsEndEntity.* \(the server shows a CA's .*CA:FALSE`\)\n$/,
+    );
+  },
+});
+
+Deno.test("--cafile without a certificate says so", async () => {
+  for (const file of ["README.md", "tests/tls/key.pem"]) {
+    const client = Program.script("client.ts", "--tls", `--cafile=${file}`);
+    const { code, stderr } = await runProgram(client);
+    assertEquals(code, 1);
+    assertEquals(stderr, `client: --cafile=${file}: there is no certificate in it (PEM)\n`);
+  }
+});
+
+Deno.test("TLS: a peer that goes during the handshake is a fault, whatever the kernel says", async () => {
+  using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const client = Program.script("client.ts", "127.0.0.1", listenfd.addr.port, ...TLS_CLIENT);
+  (await listenfd.accept()).close();
+  const { code, stderr } = await runProgram(client, "hi\n");
+  assertEquals(code, 1);
+  assertMatch(stderr, /^client: TLS handshake with 127\.0\.0\.1 port \d+: .+\n$/);
+});

@@ -1,0 +1,105 @@
+/** Unix sockets. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openUnixClientfd } from "@netp/rio/client";
+import { openUnixListenfd } from "@netp/rio/server";
+import { exists, LINUX, Program, runProgram, tempDir } from "./helpers.ts";
+
+Deno.test({
+  ...LINUX,
+  name: "a Unix socket: a stale file is replaced, a living one never, and it is gone at exit",
+  async fn() {
+    const dir = await Deno.makeTempDir();
+    const path = `${dir}/echo.sock`;
+    const flag = `--unix=${path}`;
+    try {
+      {
+        await using first = Program.script("server.ts", flag);
+        await first.stderr.until(
+          /^listening on .*echo.sock \(concurrency 1\)$/m,
+        );
+        const client = Program.script("client.ts", flag);
+        assertEquals((await runProgram(client, "hi\n")).stdout, "hi\n");
+        await first.stdout.until(
+          /^Connected to \(localhost, .*echo.sock\)\nserver received 3 bytes\n$/,
+        );
+        const second = await runProgram(Program.script("server.ts", flag));
+        assertEquals(second.code, 1);
+        assertEquals(
+          second.stderr,
+          `server: listen on ${path}: Address already in use\n`,
+        );
+        await first.stop("SIGKILL");
+      }
+      assertEquals(await exists(path), true, "left by the dead server");
+      await using third = Program.script("server.ts", flag);
+      await third.stderr.until(/^listening on/m);
+      const client = Program.script("client.ts", flag);
+      assertEquals((await runProgram(client, "ho\n")).stdout, "ho\n");
+      assertEquals(await third.stop(), 0);
+      assertEquals(await exists(path), false);
+
+      await Deno.writeTextFile(path, "no socket");
+      const { code } = await runProgram(Program.script("server.ts", flag));
+      assertEquals([code, await Deno.readTextFile(path)], [1, "no socket"]);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  ...LINUX,
+  name: "of servers that race for a stale Unix socket one wins, the others say it is taken",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    for (let round = 0; round < 30; round++) {
+      const dead = Deno.listen({ transport: "unix", path: `${dir.path}/dead` });
+      await Deno.link(`${dir.path}/dead`, path);
+      dead.close();
+      await assertRejects(() => openUnixClientfd(path), Deno.errors.ConnectionRefused);
+
+      const tries = await Promise.allSettled([1, 2, 3, 4].map(() => openUnixListenfd(path)));
+      const won = tries.filter((result) => result.status === "fulfilled");
+      assertEquals(won.length, 1);
+      for (const result of tries) {
+        if (result.status === "fulfilled") continue;
+        assert(result.reason instanceof Deno.errors.AddrInUse, String(result.reason));
+        assertEquals(result.reason.message, `listen on ${path}: Address already in use`);
+      }
+      const [{ value: listenfd }] = won;
+      using _clientfd = await openUnixClientfd(path);
+      (await listenfd.accept()).close();
+      listenfd.close();
+      assertEquals(await exists(path), false);
+    }
+    assertEquals(await Array.fromAsync(Deno.readDir(dir.path)), [], "nothing is left behind");
+  },
+});
+
+Deno.test({
+  ...LINUX,
+  name: "programs that race for a stale Unix socket: exit code 1 for all but one",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    for (let round = 0; round < 3; round++) {
+      const dead = Deno.listen({ transport: "unix", path: `${dir.path}/dead` });
+      await Deno.link(`${dir.path}/dead`, path);
+      dead.close();
+      const servers = [1, 2, 3].map(() => Program.script("server.ts", `--unix=${path}`));
+      const lines = await Promise.all(
+        servers.map(async ({ stderr }) => (await stderr.until(/^.*\n/))[0]),
+      );
+      const winner = lines.findIndex((line) => line.startsWith("listening on"));
+      for (const [i, server] of servers.entries()) {
+        if (i === winner) continue;
+        assertEquals(await server.code(), 1);
+        assertEquals(server.stderr.text, `server: listen on ${path}: Address already in use\n`);
+      }
+      const client = await runProgram(Program.script("client.ts", `--unix=${path}`), "hi\n");
+      assertEquals(client.stdout, "hi\n");
+      assertEquals(await servers[winner].stop(), 0);
+    }
+  },
+});

@@ -1,0 +1,116 @@
+/** Threads on one listening socket. */
+import { assertEquals, assertMatch } from "@std/assert";
+import {
+  bytes,
+  Client,
+  connect,
+  freePort,
+  Program,
+  ROOT,
+  runProgram,
+  startServer,
+  tempDir,
+} from "./helpers.ts";
+
+Deno.test("without --allow-read workers say what they need", async () => {
+  const program = new Program(Deno.execPath(), [
+    ..."run -q --allow-net server.ts 0 --workers=3".split(" "),
+  ]);
+  assertEquals(await runProgram(program), {
+    code: 1,
+    stdout: "",
+    stderr: `server: --workers=3 needs deno run --allow-read: file://${ROOT}server/worker.ts\n`,
+  });
+});
+
+Deno.test("a second signal ends the workers at once", async () => {
+  await using server = await startServer("--workers=2");
+  using client = await connect(server.port);
+  await client.ask();
+  server.process.kill("SIGINT");
+  await server.stderr.until(/1 connection left/);
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assertEquals(await server.stop("SIGINT"), 130);
+});
+
+Deno.test("a port that threads listen on is taken, for threads too", async () => {
+  await using threads = await startServer("--workers=2");
+  await using single = await startServer();
+  for (
+    const [server, flags] of [[threads, ["--workers=2"]], [threads, []], [single, [
+      "--workers=2",
+    ]]] as const
+  ) {
+    const second = Program.script("server.ts", server.port, ...flags);
+    const { code, stderr } = await runProgram(second);
+    assertEquals([code, stderr], [
+      1,
+      `server: listen on [::]:${server.port}: Address already in use\n`,
+    ]);
+  }
+});
+
+Deno.test("nobody who connects while the threads start is lost", async () => {
+  const port = freePort();
+  await using server = Program.script("server.ts", port, "--workers=3", "--concurrency=100");
+  const clients: Promise<void>[] = [];
+  const ask = async (fd: Deno.Conn<Deno.Addr>) => {
+    using client = new Client(fd);
+    await client.ask();
+  };
+  for (let listening = false; !listening;) {
+    listening = server.stderr.text.includes("listening");
+    const fd = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => null);
+    if (fd !== null) clients.push(ask(fd));
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  await Promise.all(clients);
+  assertEquals(await server.stop(), 0);
+  assertMatch(server.stderr.text, new RegExp(`^server: ${clients.length} connections, `, "m"));
+});
+
+Deno.test("a thread that fails while it serves is told, and ends the server", async () => {
+  await using dir = await tempDir();
+  for (const folder of ["", "cli/", "net/", "server/"]) {
+    await Deno.mkdir(`${dir.path}/${folder}`, { recursive: true });
+    for await (const { name, isFile } of Deno.readDir(`${ROOT}/${folder}`)) {
+      if (isFile) await Deno.copyFile(`${ROOT}/${folder}${name}`, `${dir.path}/${folder}${name}`);
+    }
+  }
+  const file = `${dir.path}/server/worker.ts`;
+  const fault = `setTimeout(() => { throw new Error("out of luck"); }, 300);\n`;
+  await Deno.writeTextFile(file, await Deno.readTextFile(file) + fault);
+  const program = new Program(Deno.execPath(), [
+    ..."run -q --allow-net --allow-read".split(" "),
+    `${dir.path}/server.ts`,
+    ..."0 --workers=2".split(" "),
+  ]);
+  const { code, stderr } = await runProgram(program);
+  assertEquals(code, 1);
+  assertMatch(
+    stderr,
+    /^listening on .*\n(error: .*\n[^]*)?server: a worker failed: .*out of luck\n(error: [^]*)?$/,
+  );
+});
+
+Deno.test("a certificate that none is: threads say so at the start", async () => {
+  const flags = ["--workers=2", "--cert=README.md", "--key=tests/tls/key.pem"];
+  const { code, stderr } = await runProgram(Program.script("server.ts", 0, ...flags));
+  assertEquals(code, 1);
+  assertMatch(stderr, /^server: the TLS certificate can't be read as PEM: .*\n$/);
+});
+
+Deno.test("threads stand still when standard output does, in bounded memory", async () => {
+  await using server = await startServer("--workers=2");
+  using client = await connect(server.port);
+  const burst = bytes("\n".repeat(10_000));
+  for (let i = 0; i < 50; i++) {
+    const back = new Uint8Array(burst.length);
+    await client.fd.write(burst);
+    for (let n = 0; n < back.length;) n += await client.fd.read(back.subarray(n)) ?? 0;
+  }
+  client.fd.close();
+  assertEquals(await server.stop(), 0);
+  const lines = server.stdout.text.match(/^server received 1 bytes$/gm)!;
+  assertEquals(lines.length, 500_000, "nothing is lost between the threads");
+});
