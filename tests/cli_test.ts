@@ -157,14 +157,15 @@ Deno.test("Stdout prints as often as it is told, whatever room there is", async 
   assert(printed === expected);
 });
 
-/** The modules of the package: all that its exclusions leave. */
-async function sources(exclude: string[], folder = ""): Promise<string[]> {
+/** The modules of the package: those at the root, and in the folders that it includes. */
+async function sources(include: string[], folder = ""): Promise<string[]> {
   const files = [];
   for await (const { name, isDirectory } of Deno.readDir(`${ROOT}/${folder}`)) {
     const path = folder + name;
-    if (exclude.includes(path) || name.startsWith(".") || name === "coverage") continue;
-    if (isDirectory) files.push(...await sources(exclude, `${path}/`));
-    else if (name.endsWith(".ts")) files.push(path);
+    if (name.endsWith(".ts")) files.push(path);
+    else if (isDirectory && (folder !== "" || include.includes(name))) {
+      files.push(...await sources(include, `${path}/`));
+    }
   }
   return files;
 }
@@ -177,7 +178,7 @@ Deno.test("the version and the packages are the same everywhere", async () => {
 
   const packages = Object.values<string>(config.imports);
   const inline = new Set<string>();
-  const modules = await sources(config.publish.exclude);
+  const modules = await sources(config.publish.include);
   for (const file of Object.values<string>(config.exports)) {
     assertEquals(modules.includes(file.slice(2)), true, file);
   }
