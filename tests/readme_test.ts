@@ -109,26 +109,21 @@ Deno.test("the library example of the README speaks a line protocol", async () =
   const [, example] = /^```ts ignore\n(.*?)^```$/ms.exec(readme)!;
   const source = example
     .replace(`"@netp/rio"`, JSON.stringify(`${ROOT}/mod.ts`))
-    .replace("6379", `${listenfd.addr.port}`);
+    .replace("11211", `${listenfd.addr.port}`);
   assertEquals(source === example, false);
 
-  const redis = (async () => {
+  const memcached = (async () => {
     using connfd = await listenfd.accept();
     const request = await new Rio(connfd).readline();
-    assertEquals(text(request!), "GET greeting\r\n");
-    await rioWriten(connfd, bytes("$13\r\nhello\r\nworld!\r\n"));
+    assertEquals(text(request!), "get greeting\r\n");
+    const answer = "VALUE greeting 0 13\r\nhello\r\nworld!\r\nEND\r\n";
+    for (const byte of bytes(answer)) await rioWriten(connfd, new Uint8Array([byte]));
   })();
-  const program = new Program(Deno.execPath(), [
-    "run",
-    "--quiet",
-    "--allow-net",
-    "--ext=ts",
-    "-",
-  ]);
-  assertEquals(await runProgram(program, source), {
+  const args = ["run", "--quiet", "--allow-net", "--ext=ts", "-"];
+  assertEquals(await runProgram(new Program(Deno.execPath(), args), source), {
     code: 0,
-    stdout: "hello\r\nworld!\n",
+    stdout: "greeting hello\r\nworld!\n",
     stderr: "",
   });
-  await redis;
+  await memcached;
 });
