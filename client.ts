@@ -1,20 +1,13 @@
 /**
  * The echo client of CS:APP: `open_clientfd`, and the loop that sends a line and prints the
  * line that comes back. Imported, the module is these; run, it is the program. What goes
- * beyond the lecture lies in `client/`.
+ * beyond the lecture lies in `client/`, the program in `client/program.ts`.
  *
  * @module
  */
-import { type CommandLine, type Flags, toMilliseconds } from "./cli/flags.ts";
-import { exit, PORT, run } from "./cli/program.ts";
-import { onSignal, signalCode } from "./cli/signals.ts";
-import type { Stdout } from "./cli/stdout.ts";
-import { traceTo } from "./cli/trace.ts";
-import { type Target, toTarget } from "./cli/target.ts";
 import { bothWays } from "./client/both_ways.ts";
 import { type Clientfd, Exchange, type ExchangeOptions } from "./client/exchange.ts";
 import { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
-import { traceClientfd } from "./client/trace.ts";
 import { checkPort } from "./net/address.ts";
 import { attempt, type ConnectOptions } from "./net/attempt.ts";
 import { label } from "./net/errors.ts";
@@ -23,12 +16,23 @@ import { MAXLINE, type Reader, Rio, type Writer } from "./rio.ts";
 export {
   /** What the client needs of a connection. */
   type Clientfd,
+  /** How an exchange goes. */
   type ExchangeOptions,
+  /** Other bytes came back than were sent. */
   NotAnEchoError,
+  /** The connection ended before all had come back. */
   ServerClosedError,
 } from "./client/exchange.ts";
-export { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
-export type { ConnectOptions } from "./net/attempt.ts";
+export {
+  /** Speaks TLS on a connected descriptor. */
+  startTlsClientfd,
+  /** How to speak TLS, and which certificates to trust. */
+  type TlsConnectOptions,
+} from "./client/tls.ts";
+export type {
+  /** How to give up an attempt to connect. */
+  ConnectOptions,
+} from "./net/attempt.ts";
 
 const NEWLINE = 0x0a;
 
@@ -130,20 +134,6 @@ export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
   }
 }
 
-/**
- * Opens a connected descriptor to what a command line names.
- *
- * @internal
- */
-export async function openTarget(
-  { host, port, unix, tls, caCerts }: Target,
-  options: ConnectOptions,
-): Promise<Deno.Conn<Deno.Addr>> {
-  if (unix !== undefined) return await openUnixClientfd(unix);
-  if (tls) return await openTlsClientfd(host, port, { ...options, caCerts });
-  return await openClientfd(host, port, options);
-}
-
 /** What {@linkcode echoClient} takes. */
 export interface EchoClientOptions extends ExchangeOptions {
   /**
@@ -233,51 +223,5 @@ async function lineByLine(exchange: Exchange, input: Reader): Promise<void> {
   while (await receive());
 }
 
-const COMMAND_LINE: CommandLine = {
-  name: "client",
-  about:
-    `The echo client of CS:APP: sends standard input to the server and prints what comes back.`,
-  positionals: [
-    ["host", "the server's name or address (default localhost); also HOST:PORT"],
-    ["port", `its port (default ${PORT})`],
-  ],
-  flags: [
-    ["unix=PATH", "connect to a Unix socket instead"],
-    ["tls", "speak TLS"],
-    ["cafile=FILE", "trust these certificates too (PEM)"],
-    [
-      "lockstep",
-      "wait for each line to come back before the next goes out, as\nthe C program does; always so from a terminal",
-    ],
-    ["any-answer", "the server is no echo server: what comes back is not compared"],
-    ["connect-timeout=SEC", "time to connect (default 30)"],
-    ["timeout=SEC", "time to wait for an answer (default: for ever)"],
-    ["trace", "tell each call of the sockets interface on standard error;\nimplies --lockstep"],
-  ],
-  notes: "Exit codes: 0 done, 1 the network or the server failed, 2 usage.",
-};
-
-async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const target = await toTarget(flags);
-  const { timeout, "connect-timeout": connectTime = "30" } = flags.values;
-  const connectTimeout = toMilliseconds("--connect-timeout", connectTime);
-  const trace = flags.set.has("trace");
-  const options = {
-    lockstep: flags.set.has("lockstep") || trace || Deno.stdin.isTerminal(),
-    anyAnswer: flags.set.has("any-answer"),
-    timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
-  };
-  onSignal((signal) => exit(signalCode(signal), stdout));
-  const { unix, host, port } = target;
-  const to = unix === undefined ? { host, port } : { path: unix };
-  const open = () => openTarget(target, { connectTimeout });
-  using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
-  try {
-    await echoClient(clientfd, Deno.stdin, stdout, options);
-  } finally {
-    await stdout.flush().catch(() => {}); // also before an error is told, however slow its reader
-  }
-  return 0;
-}
-
-if (import.meta.main) await run(COMMAND_LINE, main);
+// Not awaited: the program imports this module.
+if (import.meta.main) import("./client/program.ts").then(({ program }) => program());

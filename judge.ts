@@ -9,7 +9,7 @@ import { log } from "./cli/diagnostics.ts";
 import { exit, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
-import { toTarget } from "./cli/target.ts";
+import { toTarget } from "./client/target.ts";
 import { openClientfd } from "./client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";

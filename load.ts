@@ -10,7 +10,7 @@ import type { Flags } from "./cli/flags.ts";
 import { exit, run } from "./cli/program.ts";
 import { onSignal, signalCode } from "./cli/signals.ts";
 import type { Stdout } from "./cli/stdout.ts";
-import { openTarget } from "./client.ts";
+import { openTarget } from "./client/target.ts";
 import { COMMAND_LINE, loadFlags, type Plan, planned } from "./load/command_line.ts";
 import type { LoadConn } from "./load/connection.ts";
 import { drive, type LoadResult } from "./load/drive.ts";

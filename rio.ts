@@ -11,7 +11,12 @@
  */
 import type { Reader, Writer } from "jsr:@std/io@^0.225.2/types";
 
-export type { Reader, Writer };
+export type {
+  /** What bytes are read from: a `read` that returns their count, or `null` at EOF. */
+  Reader,
+  /** What bytes are written to: a `write` that returns how many it took. */
+  Writer,
+};
 
 /** Bytes in the buffer of a new {@linkcode Rio}: `RIO_BUFSIZE` of csapp.h. */
 export const RIO_BUFSIZE = 8192;

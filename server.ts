@@ -1,44 +1,63 @@
 /**
  * The echo server of CS:APP: `open_listenfd`, one accept loop, which is the lecture's
  * iterative server with one slot and a concurrent one with more, and `echo`. Imported, the
- * module is these; run, it is the program. What goes beyond the lecture lies in `server/`.
+ * module is these; run, it is the program.
  *
  * The lecture's way is here from top to bottom: `openListenfd` is getaddrinfo, socket, bind
- * and listen; `serve` is accept and close; `echo` is between them; `EchoServer.run` is the
- * lecture's `main`, and prints what it prints.
+ * and listen; `serve` is accept and close; `echo` is between them. What goes beyond it lies in
+ * `server/`, the program in `server/program.ts`. `docs/lecture.md` begins with the lecture's
+ * own `main`, written on this library.
  *
  * @module
  */
-import { log } from "./cli/diagnostics.ts";
-import { count, type Flags } from "./cli/flags.ts";
-import { exit, LAST_WORDS, run } from "./cli/program.ts";
-import { onSignal } from "./cli/signals.ts";
-import type { Stdout } from "./cli/stdout.ts";
-import { traceTo } from "./cli/trace.ts";
 import { address, checkPort } from "./net/address.ts";
 import { label } from "./net/errors.ts";
 import { checkTime, inTime, sleep } from "./net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
-import { openAdmin } from "./server/admin.ts";
-import { COMMAND_LINE, serverFlags, type ServerOptions } from "./server/command_line.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
-import { type ConnectionOptions, Connections, ServeStats } from "./server/connections.ts";
-import { ClientCounts, type Clients, Gate } from "./server/gate.ts";
-import { Output } from "./server/output.ts";
+import { type ConnectionOptions, Connections, type ServeStats } from "./server/connections.ts";
 import { whenEmpty } from "./server/queue.ts";
-import { type Printer, Report } from "./server/report.ts";
-import { EchoStats, json, type Stats, total } from "./server/stats.ts";
+import { EchoStats } from "./server/stats.ts";
 import { TlsListenfd, type TlsOptions } from "./server/tls.ts";
-import { traceListenfd } from "./server/trace.ts";
-import { openUnixListenfd } from "./server/unix.ts";
-import { Workers } from "./server/workers.ts";
 
-export { type Conn, Connfd } from "./server/connfd.ts";
-export { type Cause, type ConnectionOptions, ServeStats } from "./server/connections.ts";
-export { type Endpoints, readProxyHeader } from "./server/proxy.ts";
-export { EchoStats } from "./server/stats.ts";
-export { TlsConnfd, TlsListenfd, type TlsOptions } from "./server/tls.ts";
-export { openUnixListenfd, UnixListenfd } from "./server/unix.ts";
+export {
+  /** What a connection must have to be served. */
+  type Conn,
+  /** The connected descriptor that a handler gets. */
+  Connfd,
+} from "./server/connfd.ts";
+export {
+  /** What ended a connection. */
+  type Cause,
+  /** What bounds the connections of a server. */
+  type ConnectionOptions,
+  /** The counters of `serve`. */
+  ServeStats,
+} from "./server/connections.ts";
+export {
+  /** Both ends of a connection, as a PROXY header names them. */
+  type Endpoints,
+  /** Reads a PROXY header, version 1 or 2. */
+  readProxyHeader,
+} from "./server/proxy.ts";
+export {
+  /** The counters of `echo`. */
+  EchoStats,
+} from "./server/stats.ts";
+export {
+  /** The server's side of a TLS connection. */
+  TlsConnfd,
+  /** A listening descriptor that gives clients who have shaken hands. */
+  TlsListenfd,
+  /** A certificate and its key. */
+  type TlsOptions,
+} from "./server/tls.ts";
+export {
+  /** Opens a listening descriptor on a Unix socket. */
+  openUnixListenfd,
+  /** A listening descriptor on a Unix socket. */
+  UnixListenfd,
+} from "./server/unix.ts";
 
 /** Connections that the kernel queues for a listener: `LISTENQ` of csapp.h. */
 export const LISTENQ = 1024;
@@ -256,8 +275,10 @@ export async function serve(
 /**
  * Bytes of a burst. A larger one goes back later: while it is read, the client waits
  * (measured: 8000-byte lines, eight under way, with 64 KiB at two thirds the speed).
+ *
+ * @internal
  */
-const ECHO_BUFSIZE = 16_384;
+export const ECHO_BUFSIZE = 16_384;
 
 /** What {@linkcode echo} takes. */
 export interface EchoOptions {
@@ -321,177 +342,5 @@ export async function echo(
   }
 }
 
-/**
- * The lecture's server: serves, prints and counts.
- *
- * @internal
- */
-export class EchoServer {
-  readonly #options: ServerOptions;
-  readonly #report: Report;
-  readonly #gate: Gate;
-  readonly #stop = new AbortController();
-  readonly #serveStats = new ServeStats();
-  readonly #echoStats = new EchoStats();
-
-  /** A server that prints to `stdout`, and tells its faults to `log`. */
-  constructor(
-    options: ServerOptions,
-    stdout: Printer,
-    log: (line: string) => void,
-    clients: Clients = new ClientCounts(options.perClient),
-  ) {
-    this.#options = options;
-    this.#report = new Report(options, stdout, log);
-    this.#gate = new Gate(options, clients);
-  }
-
-  /** Accept, print, echo, close, until it is told to stop. */
-  async run(listenfd: Listenfd): Promise<void> {
-    const report = this.#report;
-    await serve(listenfd, async (connfd) => {
-      const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
-      using place = await this.#gate.enter(connfd, rio);
-      if (place === undefined) return; // a balancer's health check
-      await report.connected(connfd);
-      await echo(connfd, {
-        rio,
-        stats: this.#echoStats,
-        onLines: (lengths) => report.received(lengths),
-      });
-    }, {
-      ...this.#options,
-      signal: this.#stop.signal,
-      stats: this.#serveStats,
-      onError: (error, connfd) => report.fault(error, connfd?.remoteAddr),
-    });
-    report.end();
-  }
-
-  /** Tells of a client who hasn't shaken hands. */
-  readonly onHandshakeError = (error: unknown, addr: Deno.Addr): void => {
-    this.#report.fault(error, addr);
-  };
-
-  /** What it has done so far. */
-  get stats(): Stats {
-    return { ...this.#serveStats, ...this.#echoStats };
-  }
-
-  /** Accepts no more, and ends when all are served or the grace has run out. */
-  stop(): void {
-    this.#stop.abort();
-  }
-}
-
-/** A server that is running, in this thread or in many. */
-interface Running {
-  /** Where it listens. */
-  where: string;
-  ended: Promise<unknown>;
-  stop(): void;
-  stats(): Promise<Stats[]>;
-}
-
-async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { port, host, unix, cert, key, workers, stats, admin, trace, options } = serverFlags(
-    flags,
-  );
-  const { concurrency, backlog, grace } = options;
-  const tls = cert !== undefined && key !== undefined
-    ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
-    : undefined;
-  const start = performance.now();
-  const out = new Output(stdout, log);
-  const running = workers !== undefined
-    ? await startThreads(workers, port, { host, backlog }, tls, options, out)
-    : await startHere(unix ?? port, { host, backlog }, tls, options, out, trace);
-
-  let end = 0;
-  const subject = {
-    slots: concurrency * (workers ?? 1),
-    draining: false,
-    stats: () => running.stats(),
-  };
-  if (admin !== undefined) {
-    const { hostname, port } = openAdmin(admin, subject).addr;
-    log(`admin on http://${address(hostname, port)}`);
-  }
-  onSignal(async (signal) => {
-    subject.draining = true;
-    running.stop();
-    end = performance.now() + grace;
-    const { active } = total(await running.stats());
-    log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
-  });
-  if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGUSR1", async () => log(json(await running.stats())));
-  }
-  const bounds = [
-    ...workers === undefined ? [] : [`workers ${workers}`],
-    `concurrency ${concurrency}`,
-    ...unix === undefined ? [`backlog ${backlog}`] : [],
-  ];
-  log(`listening on ${running.where} (${bounds.join(", ")})`);
-  await running.ended;
-
-  const counts = await running.stats();
-  const printed = await out.end(Math.max(end - performance.now(), LAST_WORDS));
-  if (stats) log(json(counts));
-  const { accepted, lines, bytesIn, closed: { cut } } = total(counts);
-  const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const served = [count(accepted, "connection"), count(lines, "line"), count(bytesIn, "byte")];
-  const lost = cut > 0 ? `, ${count(cut, "connection")} cut` : "";
-  log(`server: ${served.join(", ")} in ${seconds} s${lost}`);
-  return await exit(cut === 0 && printed ? 0 : 1);
-}
-
-/** Starts the server in this thread, on a port or the path of a Unix socket. */
-async function startHere(
-  where: number | string,
-  listenOptions: ListenOptions,
-  tls: { cert: string; key: string } | undefined,
-  options: ServerOptions,
-  stdout: Printer,
-  trace: boolean,
-): Promise<Running> {
-  const server = new EchoServer(options, stdout, log);
-  const running = {
-    stop: () => server.stop(),
-    stats: () => Promise.resolve([server.stats]),
-  };
-  if (typeof where === "string") {
-    const listenfd = await openUnixListenfd(where);
-    if (trace) traceListenfd(listenfd, undefined, traceTo("server"));
-    return { ...running, where, ended: server.run(listenfd) };
-  }
-  const listenfd = tls === undefined
-    ? openListenfd(where, listenOptions)
-    : openTlsListenfd(where, { ...listenOptions, ...tls, onError: server.onHandshakeError });
-  if (trace) traceListenfd(listenfd, { port: where, ...listenOptions }, traceTo("server"));
-  const { hostname, port } = listenfd.addr;
-  return { ...running, where: address(hostname, port), ended: server.run(listenfd) };
-}
-
-/** Starts the server in threads, on one listening socket. */
-async function startThreads(
-  n: number,
-  port: number,
-  listenOptions: ListenOptions,
-  tls: { cert: string; key: string } | undefined,
-  options: ServerOptions,
-  stdout: Printer,
-): Promise<Running> {
-  // Nobody is reset when this one is closed: the threads have the same socket by then.
-  using listenfd = openListenfd(port, { ...listenOptions, shared: true });
-  const { hostname } = listenfd.addr;
-  const workers = await Workers.start(n, { hostname, port, tls }, options, stdout);
-  return {
-    where: address(hostname, listenfd.addr.port),
-    ended: workers.ended,
-    stop: () => workers.stop(),
-    stats: () => workers.stats(),
-  };
-}
-
-if (import.meta.main) await run(COMMAND_LINE, main);
+// Not awaited: the program imports this module.
+if (import.meta.main) import("./server/program.ts").then(({ program }) => program());

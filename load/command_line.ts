@@ -8,7 +8,7 @@ import {
   UsageError,
 } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
-import { show, type Target, toTarget } from "../cli/target.ts";
+import { show, type Target, toTarget } from "../client/target.ts";
 import { FAULTS } from "./fault.ts";
 import { MAX_IN_FLIGHT, MAX_LENGTH, type Shape } from "./generator.ts";
 import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";

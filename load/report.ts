@@ -1,6 +1,6 @@
 /** What a load measured, as text and as JSON. */
 import { count } from "../cli/flags.ts";
-import { show } from "../cli/target.ts";
+import { show } from "../client/target.ts";
 import type { Plan } from "./command_line.ts";
 import type { LoadResult, Second } from "./drive.ts";
 import type { Histogram } from "./histogram.ts";

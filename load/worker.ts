@@ -1,5 +1,5 @@
 /** What runs in a thread of a load; workers.ts starts it. */
-import { openTarget } from "../client.ts";
+import { openTarget } from "../client/target.ts";
 import { reason } from "../net/errors.ts";
 import { Fault } from "./fault.ts";
 import { Generator } from "./generator.ts";

@@ -1,5 +1,5 @@
 /** Threads of a load, from outside; worker.ts is what runs in them. */
-import type { Target } from "../cli/target.ts";
+import type { Target } from "../client/target.ts";
 import { FEW, isFair, mayConfigure, SETTING } from "../net/fairness.ts";
 import { Fault } from "./fault.ts";
 import type { Shape, Thread } from "./generator.ts";

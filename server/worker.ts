@@ -1,8 +1,9 @@
 /** What runs in a thread of the prethreaded server; workers.ts starts it. */
 import { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
+import { openListenfd, openTlsListenfd } from "../server.ts";
+import { EchoServer } from "./echo_server.ts";
 import type { Clients } from "./gate.ts";
-import { EchoServer, openListenfd, openTlsListenfd } from "../server.ts";
 import type { Answer, Order } from "./workers.ts";
 
 const main = globalThis as unknown as {

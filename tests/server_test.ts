@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { MAXLINE, Rio, rioReadn, rioWriten } from "@netp/rio/rio";
-import { echo, EchoServer, LISTENQ, openListenfd, serve, ServeStats } from "@netp/rio/server";
+import { echo, LISTENQ, openListenfd, serve, ServeStats } from "@netp/rio/server";
+import { EchoServer } from "../server/echo_server.ts";
 import { Stdout } from "../cli/stdout.ts";
 import { bytes, MemoryReader, MemoryWriter, text } from "./helpers.ts";
 

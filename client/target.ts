@@ -1,7 +1,9 @@
 /** Where a client connects to, as its command line has it. */
+import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
 import { address } from "../net/address.ts";
-import { type Flags, toInteger, UsageError } from "./flags.ts";
-import { PORT } from "./program.ts";
+import type { ConnectOptions } from "../net/attempt.ts";
+import { type Flags, toInteger, UsageError } from "../cli/flags.ts";
+import { PORT } from "../cli/program.ts";
 
 /** What a command line names; it can be sent from thread to thread. */
 export interface Target {
@@ -37,6 +39,18 @@ export async function toTarget({ positionals, values, set }: Flags): Promise<Tar
   }
   if (cafile !== undefined && !tls) throw new UsageError(`--cafile=${cafile} goes with --tls`);
   return { ...target, caCerts: await certificates(cafile) };
+}
+
+/**
+ * Opens a connected descriptor to what a command line names.
+ */
+export async function openTarget(
+  { host, port, unix, tls, caCerts }: Target,
+  options: ConnectOptions,
+): Promise<Deno.Conn<Deno.Addr>> {
+  if (unix !== undefined) return await openUnixClientfd(unix);
+  if (tls) return await openTlsClientfd(host, port, { ...options, caCerts });
+  return await openClientfd(host, port, options);
 }
 
 /** The target in one word. */

@@ -1,0 +1,61 @@
+/** The program client.ts: its command line, its signals, its end. */
+import { type CommandLine, type Flags, toMilliseconds } from "../cli/flags.ts";
+import { exit, PORT, run } from "../cli/program.ts";
+import { onSignal, signalCode } from "../cli/signals.ts";
+import type { Stdout } from "../cli/stdout.ts";
+import { traceTo } from "../cli/trace.ts";
+import { echoClient } from "../client.ts";
+import { openTarget, toTarget } from "./target.ts";
+import { traceClientfd } from "./trace.ts";
+
+const COMMAND_LINE: CommandLine = {
+  name: "client",
+  about:
+    `The echo client of CS:APP: sends standard input to the server and prints what comes back.`,
+  positionals: [
+    ["host", "the server's name or address (default localhost); also HOST:PORT"],
+    ["port", `its port (default ${PORT})`],
+  ],
+  flags: [
+    ["unix=PATH", "connect to a Unix socket instead"],
+    ["tls", "speak TLS"],
+    ["cafile=FILE", "trust these certificates too (PEM)"],
+    [
+      "lockstep",
+      "wait for each line to come back before the next goes out, as\nthe C program does; always so from a terminal",
+    ],
+    ["any-answer", "the server is no echo server: what comes back is not compared"],
+    ["connect-timeout=SEC", "time to connect (default 30)"],
+    ["timeout=SEC", "time to wait for an answer (default: for ever)"],
+    ["trace", "tell each call of the sockets interface on standard error;\nimplies --lockstep"],
+  ],
+  notes: "Exit codes: 0 done, 1 the network or the server failed, 2 usage.",
+};
+
+async function main(flags: Flags, stdout: Stdout): Promise<number> {
+  const target = await toTarget(flags);
+  const { timeout, "connect-timeout": connectTime = "30" } = flags.values;
+  const connectTimeout = toMilliseconds("--connect-timeout", connectTime);
+  const trace = flags.set.has("trace");
+  const options = {
+    lockstep: flags.set.has("lockstep") || trace || Deno.stdin.isTerminal(),
+    anyAnswer: flags.set.has("any-answer"),
+    timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
+  };
+  onSignal((signal) => exit(signalCode(signal), stdout));
+  const { unix, host, port } = target;
+  const to = unix === undefined ? { host, port } : { path: unix };
+  const open = () => openTarget(target, { connectTimeout });
+  using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
+  try {
+    await echoClient(clientfd, Deno.stdin, stdout, options);
+  } finally {
+    await stdout.flush().catch(() => {}); // also before an error is told, however slow its reader
+  }
+  return 0;
+}
+
+/** Runs the program. */
+export async function program(): Promise<never> {
+  return await run(COMMAND_LINE, main);
+}

@@ -1,0 +1,69 @@
+/** The lecture's server: serve and echo, with what is printed, told and counted. */
+import { echo, ECHO_BUFSIZE, type Listenfd, serve } from "../server.ts";
+import { Rio } from "../rio.ts";
+import type { ServerOptions } from "./command_line.ts";
+import { ServeStats } from "./connections.ts";
+import { ClientCounts, type Clients, Gate } from "./gate.ts";
+import { type Printer, Report } from "./report.ts";
+import { EchoStats, type Stats } from "./stats.ts";
+
+/**
+ * The lecture's server: serves, prints and counts.
+ */
+export class EchoServer {
+  readonly #options: ServerOptions;
+  readonly #report: Report;
+  readonly #gate: Gate;
+  readonly #stop = new AbortController();
+  readonly #serveStats = new ServeStats();
+  readonly #echoStats = new EchoStats();
+
+  /** A server that prints to `stdout`, and tells its faults to `log`. */
+  constructor(
+    options: ServerOptions,
+    stdout: Printer,
+    log: (line: string) => void,
+    clients: Clients = new ClientCounts(options.perClient),
+  ) {
+    this.#options = options;
+    this.#report = new Report(options, stdout, log);
+    this.#gate = new Gate(options, clients);
+  }
+
+  /** Accept, print, echo, close, until it is told to stop. */
+  async run(listenfd: Listenfd): Promise<void> {
+    const report = this.#report;
+    await serve(listenfd, async (connfd) => {
+      const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
+      using place = await this.#gate.enter(connfd, rio);
+      if (place === undefined) return; // a balancer's health check
+      await report.connected(connfd);
+      await echo(connfd, {
+        rio,
+        stats: this.#echoStats,
+        onLines: (lengths) => report.received(lengths),
+      });
+    }, {
+      ...this.#options,
+      signal: this.#stop.signal,
+      stats: this.#serveStats,
+      onError: (error, connfd) => report.fault(error, connfd?.remoteAddr),
+    });
+    report.end();
+  }
+
+  /** Tells of a client who hasn't shaken hands. */
+  readonly onHandshakeError = (error: unknown, addr: Deno.Addr): void => {
+    this.#report.fault(error, addr);
+  };
+
+  /** What it has done so far. */
+  get stats(): Stats {
+    return { ...this.#serveStats, ...this.#echoStats };
+  }
+
+  /** Accepts no more, and ends when all are served or the grace has run out. */
+  stop(): void {
+    this.#stop.abort();
+  }
+}
