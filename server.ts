@@ -5,7 +5,8 @@
  *
  * The lecture's way is here from top to bottom: `openListenfd` is getaddrinfo, socket, bind
  * and listen; `serve` is accept and close; `echo` is between them; `EchoServer.run` is the
- * lecture's `main`, and prints what it prints.
+ * lecture's `main`, and prints what it prints. docs/echoserveri.ts is that `main` as the book
+ * writes it, in 24 lines.
  *
  * @module
  */
