@@ -1,7 +1,8 @@
 /**
  * The echo client of CS:APP: `open_clientfd`, and the loop that sends a line and prints the
  * line that comes back. Imported, the module is these; run, it is the program. What goes
- * beyond the lecture lies in `client/`, the program in `client/program.ts`.
+ * beyond the lecture lies in `client/`, the program in `client/program.ts`. `docs/echoclient.ts`
+ * is the lecture's `main` as the book writes it, in 19 lines.
  *
  * @module
  */

@@ -5,8 +5,8 @@
  *
  * The lecture's way is here from top to bottom: `openListenfd` is getaddrinfo, socket, bind
  * and listen; `serve` is accept and close; `echo` is between them. What goes beyond it lies in
- * `server/`, the program in `server/program.ts`. `docs/lecture.md` begins with the lecture's
- * own `main`, written on this library.
+ * `server/`, the program in `server/program.ts`. `docs/echoserveri.ts` is the lecture's `main`
+ * as the book writes it, in 24 lines.
  *
  * @module
  */

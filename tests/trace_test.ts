@@ -280,7 +280,8 @@ Deno.test({
   ignore: !has("script"),
   async fn() {
     for (const noColor of ["", "1"]) {
-      const command = `${Deno.execPath()} run --quiet --allow-net client.ts localhost 1 --trace`;
+      const command =
+        `${Deno.execPath()} run --quiet --no-prompt --allow-net client.ts localhost 1 --trace`;
       const terminal = new Program("script", ["-qec", command, "/dev/null"], { NO_COLOR: noColor });
       const { stdout } = await runProgram(terminal);
       assertEquals(stdout.includes("\x1b[31m= -1"), noColor === "");
