@@ -61,6 +61,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   if (start !== undefined) {
     return await hear(start, CASES, flags, stdout, async () => {
       await checkPermissions("--start");
+      if (Deno.build.os !== "linux") throw new Error("--start looks into /proc, which Linux has");
       const started = new Started(start, timeout);
       return new Trial("localhost", await started.start(), timeout, started);
     });

@@ -8,14 +8,14 @@ export function bytes(data: string | Uint8Array): Uint8Array {
   return all;
 }
 
-/** Lines `n line of so many bytes` from `first` to `last`. */
+/** The lines `this is line N`, from `first` to `last`. */
 export function lines(first: number, last: number): string {
   let all = "";
   for (let n = first; n <= last; n++) all += `this is line ${n}\n`;
   return all;
 }
 
-/** A line of so many bytes, its newline included, that is nowhere the same. */
+/** A line of so many bytes, its newline included, no two parts of which are the same. */
 export function longLine(length: number): string {
   let line = "";
   for (let n = 0; line.length < length; n++) line += `${n} `;

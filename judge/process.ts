@@ -31,9 +31,10 @@ export function command(template: string, values: Record<string, string | number
   return template.replace(/\{(\w+)\}/g, (all, name) => `${values[name] ?? all}`);
 }
 
-/** A program under sh, which is in its place where the command line is a simple one. */
+/** A program under sh, or in its place where the command line is a simple one. */
 export function spawn(commandLine: string): Program {
-  return new Program(/[;&|<>()`$\n]/.test(commandLine) ? commandLine : `exec ${commandLine}`);
+  const simple = !/[;&|<>()`$\n]|^\s*\w+=/.test(commandLine);
+  return new Program(simple ? `exec ${commandLine}` : commandLine);
 }
 
 /** A program that runs. */

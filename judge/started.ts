@@ -107,7 +107,8 @@ export const STARTED: Case<Trial>[] = [
       }
       const at = printed.findIndex((n, i) => n !== asked[i]?.length);
       if (at < 0) return;
-      throw new Failure(`it printed ${printed[at]} for a line of ${asked[at]?.length} bytes`);
+      const line = at < asked.length ? `a line of ${asked[at].length} bytes` : "a line too many";
+      throw new Failure(`it printed ${printed[at]} for ${line}`);
     },
   },
   {
