@@ -1,13 +1,15 @@
 /**
- * `deno task bench:plot [FILE] [FOLDER]`: draws `bench/results.json`, or the file given, as SVG
- * pictures to `docs/img`. Their colours are halfway between black and white, on no background,
- * so that they can be read in light and in dark.
+ * `deno task bench:plot`: draws `bench/results.json` as SVG pictures to `docs/img`, and fills the
+ * tables of `docs/performance.md`. The pictures have no background, and colours halfway between
+ * black and white, so that they can be read in light and in dark. Other files may be given:
+ * `[RESULTS] [FOLDER] [PAGE]`.
  */
 import { compile, type TopLevelSpec } from "npm:vega-lite@^6";
 import { parse, View } from "npm:vega@^6";
 import type { Results } from "./bench.ts";
-import { here, median } from "./run.ts";
+import { here, median, run } from "./run.ts";
 import type { Load } from "./servers.ts";
+import { fill, machine } from "./tables.ts";
 
 const GREY = "#7a7a7a"; // as far from white as from GitHub's dark, 4.4 to 1
 const GRID = "#7a7a7a40";
@@ -52,14 +54,9 @@ const WAYS: Record<string, string> = {
 };
 const QUANTILES = { p50: "p50", p99: "p99", p999: "p99.9", max: "max" } as const;
 
-const [file = here("results.json"), folder = here("../docs/img")] = Deno.args;
+const [file = here("results.json"), folder = here("../docs/img"), page] = Deno.args;
 const results: Results = JSON.parse(await Deno.readTextFile(file));
-const { machine: { cpu, cores, os }, versions, date } = results;
-const names = ["deno", "node", "bun", "go", "gcc", "python3"];
-const under = [
-  `${cpu}, ${cores} cores, ${os}; ${date}; loopback, medians of ${results.rounds} rounds`,
-  names.filter((name) => versions[name]).map((name) => `${name} ${versions[name]}`).join(", "),
-];
+const under = machine(results);
 
 await draw(
   "throughput.svg",
@@ -168,6 +165,10 @@ await draw("rio.svg", "Reading lines, by their length: the ways of RIO, and othe
     },
   },
 });
+
+const path = page ?? here("../docs/performance.md");
+await Deno.writeTextFile(path, fill(await Deno.readTextFile(path), results));
+await run([Deno.execPath(), "fmt", "--quiet", path]);
 
 function isPlain({ depth, length }: Load): boolean {
   return depth === 1 && length === 64;

@@ -76,7 +76,9 @@ export async function measureRio(
         try {
           const output = await run(command!(port, length));
           const [lines, bytes, time] = output.split(" ").map(Number);
-          if (lines * length !== bytes) throw new Error(`${name} lost bytes: ${output}`);
+          if (lines === 0 || lines * length !== bytes) {
+            throw new Error(`${name} lost bytes: ${output}`);
+          }
           (rates[name] ??= []).push(lines / time);
         } catch (error) {
           if (round > 0) throw error;

@@ -127,10 +127,15 @@ export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
-/** Prints a table in Markdown, all columns of which but the first are numbers. */
-export function printTable(head: string[], rows: string[][]): void {
+/** A table in Markdown, all columns of which but the first are numbers. */
+export function table(head: string[], rows: string[][]): string {
   const lines = [head, head.map((_, i) => i === 0 ? "---" : "---:"), ...rows];
-  console.log(lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n") + "\n");
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** Prints such a table. */
+export function printTable(head: string[], rows: string[][]): void {
+  console.log(table(head, rows) + "\n");
 }
 
 /** Says what couldn't be measured, and why. */

@@ -31,7 +31,10 @@ Deno.test({
       }
       assertEquals(Object.keys(results.machine), ["cpu", "cores", "gigabytes", "os"]);
 
-      await bench("plot.ts", file, folder);
+      const page = `${folder}/page.md`;
+      await Deno.writeTextFile(page, "<!-- servers -->\n<!-- /servers -->\n");
+      await bench("plot.ts", file, folder, page);
+      assert((await Deno.readTextFile(page)).includes("| plain Deno, fair"));
       for (const picture of ["throughput", "latency", "rio"]) {
         const svg = await Deno.readTextFile(`${folder}/${picture}.svg`);
         assert(svg.startsWith("<svg ") && svg.includes(results.date), picture);
@@ -77,5 +80,5 @@ Deno.test("the results in the repository are those of the pictures and of the pa
     for (const text of [date, machine.cpu, versions.deno]) assert(svg.includes(text), text);
   }
   const page = await Deno.readTextFile(`${ROOT}/docs/performance.md`);
-  for (const text of [date, machine.cpu, versions.deno]) assert(page.includes(text), text);
+  assertEquals(page.includes(versions.deno) && page.includes(date), true);
 });

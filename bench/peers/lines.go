@@ -16,7 +16,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	reader := bufio.NewReader(conn)
+	reader := bufio.NewReaderSize(conn, 8192)
 	lines, bytes := 0, 0
 	start := time.Now()
 	for {
