@@ -60,7 +60,7 @@ const under = machine(results);
 
 await draw(
   "throughput.svg",
-  "Echoes a second by connections: 64 B, one line in flight on each",
+  "Echoes a second: 64 B, one line in flight on each",
   {
     data: {
       values: results.servers.filter(isPlain).filter(({ peer }) => BY_CONNECTIONS.includes(peer))
@@ -132,7 +132,7 @@ await draw("latency.svg", "Round trips, ms: p50, p99, p99.9 and the longest (64 
   },
 });
 
-await draw("rio.svg", "Reading lines, by their length: the ways of RIO, and others dashed", {
+await draw("rio.svg", "Reading lines by length: RIO, and others dashed", {
   data: {
     values: results.rio.filter(({ peer }) => peer in WAYS).map((row) => ({
       peer: row.peer,

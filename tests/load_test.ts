@@ -404,6 +404,23 @@ Deno.test("many connections: fair where that is allowed, and said where it isn't
   assertMatch(fair.stderr, /^load: 127\.0\.0\.1:\d+: 101 connections, .*\n$/);
 });
 
+Deno.test({
+  name: "a progress bar on a terminal, and none in a pipe (needs script)",
+  ignore: !has("script"),
+  async fn() {
+    await using server = await startServer("--concurrency=100", "--quiet");
+    const run = ["run", "--quiet", "--allow-all", "--import-map=npm/import_map.json", "load.ts"];
+    const args = [...run, "127.0.0.1", `${server.port}`, "--seconds=1"];
+    const command = [Deno.execPath(), ...args].join(" ");
+    const terminal = new Program("script", ["-qec", command, "/dev/null"]);
+    const { code, stdout } = await runProgram(terminal);
+    assertEquals(code, 0);
+    assertMatch(stdout, /\[#+-*\] \d of 1\.2 s, warm-up/);
+    const { stderr } = await runProgram(new Program(Deno.execPath(), args));
+    assertEquals(stderr.includes("#"), false);
+  },
+});
+
 /** Echo servers that others wrote, on a port. */
 const PEERS: [program: string, name: string, command: (port: number) => string, many: boolean][] = [
   ["socat", "cat", (port) => `exec socat TCP-LISTEN:${port},fork,reuseaddr EXEC:cat`, true],
