@@ -1,25 +1,20 @@
 /** The program client.ts: its command line, its signals, its end. */
 import { type CommandLine, type Flags, toMilliseconds } from "../cli/flags.ts";
-import { exit, PORT, run } from "../cli/program.ts";
+import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { traceTo } from "../cli/trace.ts";
 import { echoClient } from "../client.ts";
-import { openTarget, toTarget } from "./target.ts";
+import { openTarget, TARGET, toTarget } from "./target.ts";
 import { traceClientfd } from "./trace.ts";
 
 const COMMAND_LINE: CommandLine = {
   name: "client",
   about:
     `The echo client of CS:APP: sends standard input to the server and prints what comes back.`,
-  positionals: [
-    ["host", "the server's name or address (default localhost); also HOST:PORT"],
-    ["port", `its port (default ${PORT})`],
-  ],
+  positionals: TARGET.positionals,
   flags: [
-    ["unix=PATH", "connect to a Unix socket instead"],
-    ["tls", "speak TLS"],
-    ["cafile=FILE", "trust these certificates too (PEM)"],
+    ...TARGET.flags,
     [
       "lockstep",
       "wait for each line to come back before the next goes out, as\nthe C program does; always so from a terminal",

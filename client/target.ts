@@ -2,8 +2,21 @@
 import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
 import { address } from "../net/address.ts";
 import type { ConnectOptions } from "../net/attempt.ts";
-import { type Flags, toInteger, UsageError } from "../cli/flags.ts";
+import { type CommandLine, type Flags, toInteger, UsageError } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
+
+/** What every client may be told of where to connect to. */
+export const TARGET: Pick<CommandLine, "positionals" | "flags"> = {
+  positionals: [
+    ["host", "the server's name or address (default localhost); also HOST:PORT"],
+    ["port", `its port (default ${PORT})`],
+  ],
+  flags: [
+    ["unix=PATH", "connect to a Unix socket instead"],
+    ["tls", "speak TLS"],
+    ["cafile=FILE", "trust these certificates too (PEM)"],
+  ],
+};
 
 /** What a command line names; it can be sent from thread to thread. */
 export interface Target {

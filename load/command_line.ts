@@ -7,8 +7,7 @@ import {
   toMilliseconds,
   UsageError,
 } from "../cli/flags.ts";
-import { PORT } from "../cli/program.ts";
-import { show, type Target, toTarget } from "../client/target.ts";
+import { show, TARGET, type Target, toTarget } from "../client/target.ts";
 import { FAULTS } from "./fault.ts";
 import { MAX_IN_FLIGHT, MAX_LENGTH, type Shape } from "./generator.ts";
 import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";
@@ -21,14 +20,9 @@ export const COMMAND_LINE: CommandLine = {
   about:
     `A load client for echo servers: no two lines it sends are the same, every byte that comes back
 is compared, and the round trip of each line is measured. It ends at the first fault.`,
-  positionals: [
-    ["host", "the server's name or address (default localhost); also HOST:PORT"],
-    ["port", `its port (default ${PORT})`],
-  ],
+  positionals: TARGET.positionals,
   flags: [
-    ["unix=PATH", "connect to a Unix socket instead"],
-    ["tls", "speak TLS"],
-    ["cafile=FILE", "trust these certificates too (PEM)"],
+    ...TARGET.flags,
     ["connections=N", `connections at once, ${MAX_CONNECTIONS} at most (default 50)`],
     ["depth=N", "lines in flight on each (default 1)"],
     [

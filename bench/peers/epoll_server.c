@@ -4,16 +4,13 @@
  * Usage: epoll_server PORT.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+#include "net.h"
 
 #define MAXEVENTS 256
 #define BUFSIZE 65536
@@ -52,15 +49,7 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    struct sockaddr_in addr = {.sin_family = AF_INET,
-                               .sin_port = htons(atoi(argv[1])),
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int one = 1, listenfd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(listenfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listenfd, (struct sockaddr *)&addr, sizeof addr) || listen(listenfd, 4096)) {
-        perror("listen");
-        return 1;
-    }
+    int listenfd = open_listenfd(argv[1]);
     int epfd = epoll_create1(0);
     struct epoll_event events[MAXEVENTS], event = {.events = EPOLLIN, .data.fd = listenfd};
     epoll_ctl(epfd, EPOLL_CTL_ADD, listenfd, &event);
@@ -74,7 +63,7 @@ int main(int argc, char **argv)
             event.data.fd = accept4(listenfd, NULL, NULL, SOCK_NONBLOCK);
             if (event.data.fd < 0)
                 continue;
-            setsockopt(event.data.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+            set_nodelay(event.data.fd);
             epoll_ctl(epfd, EPOLL_CTL_ADD, event.data.fd, &event);
         }
     }

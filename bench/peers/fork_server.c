@@ -2,16 +2,13 @@
  * The book's process-per-connection echo server, with its byte-by-byte RIO: prints
  * who connects and how many bytes each line has. Usage: fork_server PORT.
  */
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "net.h"
 #include "rio.h"
 
 static void echo(int connfd)
@@ -41,20 +38,12 @@ int main(int argc, char **argv)
     }
     signal(SIGCHLD, reap);
     signal(SIGPIPE, SIG_IGN);
-    struct sockaddr_in addr = {.sin_family = AF_INET,
-                               .sin_port = htons(atoi(argv[1])),
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int one = 1, listenfd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(listenfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listenfd, (struct sockaddr *)&addr, sizeof addr) || listen(listenfd, 1024)) {
-        perror("listen");
-        return 1;
-    }
+    int listenfd = open_listenfd(argv[1]);
     for (;;) {
         int connfd = accept(listenfd, NULL, NULL);
         if (connfd < 0)
             continue;
-        setsockopt(connfd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        set_nodelay(connfd);
         if (fork() == 0) {
             close(listenfd);
             echo(connfd);
