@@ -1,7 +1,7 @@
 /**
- * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks, each cell 0.3 seconds, three
- * times that with many connections, three rounds in turn. Prints medians and ratios, and writes everything to `bench/results.json`, or
- * to the file given. It takes eight minutes.
+ * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks, each cell 0.3 seconds and more
+ * with many connections, three rounds in turn. Prints medians and ratios, and writes everything
+ * to `bench/results.json`, or to the file given. It takes ten minutes.
  */
 import { type ClientRow, measureClients } from "./clients.ts";
 import { curve as curveOf, CURVE_SERVERS } from "./curve.ts";

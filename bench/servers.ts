@@ -155,9 +155,9 @@ export async function measureServers(
   return { rows, missing };
 }
 
-/** With many connections a round trip takes long, and a warm-up of few of them warms nothing. */
+/** Many connections take their time to be accepted, which should be over with the warm-up. */
 function patience({ connections }: Load): number {
-  return connections >= 500 ? 3 : 1;
+  return 1 + connections / 400;
 }
 
 /** A load in words. */
