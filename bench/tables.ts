@@ -90,8 +90,7 @@ const TABLES: Record<string, (results: Results) => string> = {
         `${client}, ${connections} × ${depth}${length === 64 ? "" : `, ${length} B`}`,
         median(linesPerSecond).toLocaleString("en"),
         (median(cpuPerLine) / 1000).toFixed(1),
-        (p50 / 1000).toPrecision(2),
-        (p999 / 1000).toPrecision(2),
+        ...[p50, p999].map((us) => `${Number((us / 1000).toPrecision(2))}`),
       ]),
     );
   },
