@@ -5,21 +5,9 @@
  *
  * @module
  */
-import { log } from "./cli/diagnostics.ts";
-import type { Flags } from "./cli/flags.ts";
-import { exit, run } from "./cli/program.ts";
-import { onSignal, signalCode } from "./cli/signals.ts";
-import type { Stdout } from "./cli/stdout.ts";
-import { openTarget } from "./client/target.ts";
-import { COMMAND_LINE, loadFlags, type Plan, planned } from "./load/command_line.ts";
 import type { LoadConn } from "./load/connection.ts";
 import { drive, type LoadResult } from "./load/drive.ts";
-import { FAULTS } from "./load/fault.ts";
-import { Generator, type Thread } from "./load/generator.ts";
-import { showProgress } from "./load/progress.ts";
-import { jsonSecond, jsonSummary, summary } from "./load/report.ts";
-import { makeFair, startWorkers } from "./load/workers.ts";
-import { rioWriten } from "./rio.ts";
+import { Generator } from "./load/generator.ts";
 
 export type { LoadConn } from "./load/connection.ts";
 export type { LoadResult } from "./load/drive.ts";
@@ -96,47 +84,5 @@ export async function load(
   return await drive([thread], { time, warmup, signal });
 }
 
-async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const plan = await loadFlags(flags);
-  const { time, warmup, json } = plan;
-  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
-  const stop = new AbortController();
-  let code = 0;
-  onSignal((signal) => {
-    code = signalCode(signal);
-    stop.abort();
-  });
-  const threads = await startThreads(plan);
-  log(planned(plan));
-  const progress = json ? undefined : showProgress(warmup + time);
-  const result = await drive(threads, {
-    time,
-    warmup,
-    signal: stop.signal,
-    onSecond: (second) => json ? print(jsonSecond(second, plan)) : progress?.second(second),
-  });
-  await progress?.end();
-  const { fault } = result;
-  if (fault !== undefined) code = FAULTS[fault.kind];
-  await print(json ? jsonSummary(result, plan, code) : summary(result, plan));
-  if (fault !== undefined) log(`load: ${fault.message}`);
-  return await exit(code, stdout);
-}
-
-/** This thread, or others if they were asked for or are fairer. */
-async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]> {
-  const { connections, timeout } = shape;
-  const fairness = makeFair(connections / (workers ?? 1));
-  if (fairness === "unfair") log(UNFAIR);
-  if (workers === undefined && fairness !== "fair in a new thread") {
-    const connect = () => openTarget(target, { connectTimeout: timeout });
-    return [new Generator(connect, shape, 0, connections)];
-  }
-  return await startWorkers(workers ?? 1, shape, target);
-}
-
-const UNFAIR =
-  "load: more than 100 connections in a thread starve one another, and long round trips are\n" +
-  "this program's own; deno task load prevents it (--allow-read --allow-env), or more --workers";
-
-if (import.meta.main) await run(COMMAND_LINE, main);
+// Not awaited: the program imports this module.
+if (import.meta.main) import("./load/program.ts").then(({ program }) => program());

@@ -1,0 +1,63 @@
+/** The program load.ts: its command line, its threads, its report, its end. */
+import { log } from "../cli/diagnostics.ts";
+import type { Flags } from "../cli/flags.ts";
+import { exit, run } from "../cli/program.ts";
+import { onSignal, signalCode } from "../cli/signals.ts";
+import type { Stdout } from "../cli/stdout.ts";
+import { openTarget } from "../client/target.ts";
+import { rioWriten } from "../rio.ts";
+import { COMMAND_LINE, loadFlags, type Plan, planned } from "./command_line.ts";
+import { drive } from "./drive.ts";
+import { FAULTS } from "./fault.ts";
+import { Generator, type Thread } from "./generator.ts";
+import { showProgress } from "./progress.ts";
+import { jsonSecond, jsonSummary, summary } from "./report.ts";
+import { makeFair, startWorkers } from "./workers.ts";
+
+async function main(flags: Flags, stdout: Stdout): Promise<number> {
+  const plan = await loadFlags(flags);
+  const { time, warmup, json } = plan;
+  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
+  const stop = new AbortController();
+  let code = 0;
+  onSignal((signal) => {
+    code = signalCode(signal);
+    stop.abort();
+  });
+  const threads = await startThreads(plan);
+  log(planned(plan));
+  const progress = json ? undefined : showProgress(warmup + time);
+  const result = await drive(threads, {
+    time,
+    warmup,
+    signal: stop.signal,
+    onSecond: (second) => json ? print(jsonSecond(second, plan)) : progress?.second(second),
+  });
+  await progress?.end();
+  const { fault } = result;
+  if (fault !== undefined) code = FAULTS[fault.kind];
+  await print(json ? jsonSummary(result, plan, code) : summary(result, plan));
+  if (fault !== undefined) log(`load: ${fault.message}`);
+  return await exit(code, stdout);
+}
+
+/** This thread, or others if they were asked for or are fairer. */
+async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]> {
+  const { connections, timeout } = shape;
+  const fairness = makeFair(connections / (workers ?? 1));
+  if (fairness === "unfair") log(UNFAIR);
+  if (workers === undefined && fairness !== "fair in a new thread") {
+    const connect = () => openTarget(target, { connectTimeout: timeout });
+    return [new Generator(connect, shape, 0, connections)];
+  }
+  return await startWorkers(workers ?? 1, shape, target);
+}
+
+const UNFAIR =
+  "load: more than 100 connections in a thread starve one another, and long round trips are\n" +
+  "this program's own; deno task load prevents it (--allow-read --allow-env), or more --workers";
+
+/** Runs the program. */
+export async function program(): Promise<never> {
+  return await run(COMMAND_LINE, main);
+}
