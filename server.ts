@@ -280,6 +280,9 @@ export async function serve(
  */
 export const ECHO_BUFSIZE = 16_384;
 
+/** Buffers of bursts that have gone back: one serves all who don't stand still. */
+const spare: Uint8Array[] = [];
+
 /** What {@linkcode echo} takes. */
 export interface EchoOptions {
   /** What the lines are read from; a new one on `connfd` unless given. */
@@ -329,9 +332,9 @@ export async function echo(
 ): Promise<void> {
   const { rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE }), onLines } = options;
   const { stats = new EchoStats() } = options;
-  const usrbuf = new Uint8Array(ECHO_BUFSIZE);
   const lengths: number[] = [];
   while (await rio.ready()) {
+    const usrbuf = spare.pop() ?? new Uint8Array(ECHO_BUFSIZE);
     const n = rio.takeLines(usrbuf, lengths);
     stats.lines += lengths.length;
     stats.bytesIn += n;
@@ -339,6 +342,7 @@ export async function echo(
     if (printed !== undefined) await printed;
     await rioWriten(connfd, usrbuf.subarray(0, n));
     stats.bytesOut += n;
+    spare.push(usrbuf);
   }
 }
 
