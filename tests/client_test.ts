@@ -562,7 +562,7 @@ Deno.test("who gives up between connect and handshake isn't kept", async () => {
   try {
     const { port } = listenfd.addr;
     const opened = openTlsClientfd("127.0.0.1", port, { signal: stop.signal });
-    using connfd = await listenfd.accept();
+    using _connfd = await listenfd.accept();
     await assertRejects(() => opened, Error, "enough");
   } finally {
     Deno.startTls = startTls;

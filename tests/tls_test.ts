@@ -1,8 +1,8 @@
 /** TLS, on both sides. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { openTlsClientfd } from "@netp/rio/client";
+import { openClientfd, openTlsClientfd, startTlsClientfd } from "@netp/rio/client";
 import { Rio, rioWriten } from "@netp/rio/rio";
-import { openTlsListenfd } from "@netp/rio/server";
+import { openListenfd, openTlsListenfd, TlsListenfd } from "@netp/rio/server";
 import { Clock, turn } from "./clock.ts";
 import {
   bytes,
@@ -314,4 +314,19 @@ Deno.test("a client who says nothing gives way to one more than 256", async () =
   listenfd.close();
   await closed(half);
   for (const conn of silent) conn.close();
+});
+
+Deno.test("a client who resets in the queue turns away nobody who shakes hands", async () => {
+  const tcp = openListenfd(0, { host: LOCAL });
+  const accept = tcp.accept.bind(tcp);
+  let calls = 0;
+  tcp.accept = () =>
+    ++calls === 2 ? Promise.reject(new Deno.errors.NotConnected("reset")) : accept();
+  const listenfd = new TlsListenfd(tcp, { cert, key });
+  const accepted = listenfd.accept();
+  const slow = await openClientfd(LOCAL, listenfd.addr.port);
+  while (calls < 3) await turn();
+  using _clientfd = await startTlsClientfd(slow, LOCAL, { caCerts: [ca] });
+  using _connfd = await accepted;
+  listenfd.close();
 });
