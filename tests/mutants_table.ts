@@ -264,8 +264,8 @@ export const MUTANTS: Mutant[] = [
       "one connection too many",
       "this.#active.size >= this.#concurrency &&",
       "this.#active.size > this.#concurrency &&",
-      "server",
-      "leaves the second client",
+      "serve",
+      "before there is a slot",
     ],
     [
       "the server waits for a handler for ever",
@@ -296,7 +296,7 @@ export const MUTANTS: Mutant[] = [
       "    this.#activity.writing = false;\n",
       "",
       "serve",
-      "no tick before",
+      "no slow reader",
     ],
     [
       "small writes wait for an acknowledgement",
@@ -413,6 +413,13 @@ export const MUTANTS: Mutant[] = [
       "[this.#shaking, this.#silent]) {",
       "tls",
       "gives way to one more",
+    ],
+    [
+      "a client who resets in the queue turns another away",
+      "if (error instanceof Deno.errors.NotConnected) continue;",
+      "",
+      "tls",
+      "who resets in the queue",
     ],
     [
       "close leaves who waits in accept",

@@ -147,6 +147,32 @@ Deno.test("a client that takes its bytes slowly has twenty seconds more", async 
   await served;
 });
 
+Deno.test("a client that says nothing after its answer is idle, and no slow reader", async () => {
+  using clock = new Clock();
+  const { listenfd, stats, served } = serving([new FakeConn()], async (connfd) => {
+    await connfd.write(new Uint8Array(1));
+    await connfd.read(new Uint8Array(1));
+  }, { idleTimeout: 1000 });
+  await clock.pass(1200);
+  assertEquals(stats.closed.idle, 1);
+  listenfd.close();
+  await served;
+});
+
+Deno.test("nobody is accepted before there is a slot", async () => {
+  const conns = [1, 2].map(() => new FakeConn());
+  const { listenfd, stats, served } = serving(conns, read, { concurrency: 1 });
+  for (let i = 0; i < 5; i++) await turn();
+  assertEquals([listenfd.calls, stats.accepted], [1, 1]);
+  conns[0][Symbol.dispose]();
+  for (let i = 0; i < 5; i++) await turn();
+  assertEquals([listenfd.calls, stats.accepted], [2, 2]);
+  conns[1][Symbol.dispose]();
+  for (let i = 0; i < 5; i++) await turn();
+  listenfd.close();
+  await served;
+});
+
 Deno.test("the first cause is told, whatever ends the connection after it", async () => {
   using clock = new Clock();
   const times = { idleTimeout: 1000, maxTime: 1200 };
