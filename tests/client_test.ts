@@ -442,6 +442,17 @@ Deno.test("echoClient is content too when the end of its input shows a moment la
   }
 });
 
+Deno.test("what a peer owes is compared, wherever it lies when more comes than there is room for", () => {
+  const sent = noise(400_000);
+  const comparison = new Comparison();
+  let [at, back] = [0, 0];
+  for (const [more, come] of [[60_000, 50_000], [100_000, 90_000], [240_000, 260_000]]) {
+    comparison.sent(sent.subarray(at, at += more));
+    comparison.came(sent.subarray(back, back += come));
+  }
+  assertEquals([comparison.same, comparison.difference], [sent.length, undefined]);
+});
+
 Deno.test("what a peer owes is compared in bounded memory, and each difference is found", () => {
   const block = noise(1 << 20);
   const OWED = 84; // MiB: beyond 16 of them there are only sums, which merge

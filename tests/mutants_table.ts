@@ -187,6 +187,9 @@ export const MUTANTS: Mutant[] = [
       "server",
       "where there is no IPv6",
     ],
+  ),
+  ...of(
+    "server/program.ts",
     [
       "output that was lost is exit code 0",
       "exit(cut === 0 && printed ? 0 : 1)",
@@ -647,13 +650,6 @@ export const MUTANTS: Mutant[] = [
   ...of(
     "client.ts",
     [
-      "SIGINT loses what came back",
-      "exit(signalCode(signal), stdout)",
-      "exit(signalCode(signal))",
-      "signals",
-      "however full",
-    ],
-    [
       "lockstep doesn't await pieces",
       "if (buf[n - 1] !== NEWLINE && n < MAXLINE - 1) break;",
       "if (buf[n - 1] !== NEWLINE) continue;",
@@ -673,6 +669,16 @@ export const MUTANTS: Mutant[] = [
       "continue; // A last line",
       "client",
       "one line under way",
+    ],
+  ),
+  ...of(
+    "client/program.ts",
+    [
+      "SIGINT loses what came back",
+      "exit(signalCode(signal), stdout)",
+      "exit(signalCode(signal))",
+      "signals",
+      "however full",
     ],
   ),
   ...of(
@@ -759,7 +765,7 @@ export const MUTANTS: Mutant[] = [
       "ring.set(this.#ring.subarray(at, at + n), done);",
       "ring.set(this.#ring.subarray(0, n), done);",
       "client",
-      "in both modes",
+      "wherever it lies",
     ],
   ),
   ...of(
@@ -806,11 +812,11 @@ export const MUTANTS: Mutant[] = [
       "at once on a terminal",
     ],
     [
-      "two flushes at once",
+      "a flush ends before what another has begun to write",
       "while (this.#writing !== undefined) await",
       "if (this.#writing !== undefined) await",
       "stdout",
-      "loses nothing",
+      "flush ends when",
     ],
     [
       "a line is printed once",
@@ -862,7 +868,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "cli/target.ts",
+    "client/target.ts",
     [
       "HOST:PORT is a name",
       "if (number !== undefined) [host, port]",

@@ -47,6 +47,18 @@ Deno.test("Stdout writes a line at once on a terminal, else within a fiftieth of
   }
 });
 
+Deno.test("Stdout's flush ends when all is written, whoever else has it written", async () => {
+  const sink = new Sink();
+  const stdout = new Stdout(sink, false);
+  stdout.print(bytes("a"));
+  const flushes = [stdout.flush()];
+  stdout.print(bytes("b"));
+  flushes.push(stdout.flush(), stdout.flush());
+  const seen = Promise.all(flushes.map((flushed) => flushed.then(() => sink.text)));
+  await sink.end();
+  assertEquals(await seen, ["a", "ab", "ab"]);
+});
+
 Deno.test("Stdout loses nothing, and mixes nothing up, whoever prints and flushes at once", async () => {
   const sink = new Sink();
   const stdout = new Stdout(sink, false);
