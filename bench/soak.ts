@@ -1,59 +1,111 @@
 /**
- * `deno task soak [MINUTES]`: our server for ten minutes under all that clients can do
- * to it, with its memory and descriptors watched. Ends with a table, and with 1 if a
- * byte was wrong, a client was dropped, or the server didn't end in good order. Needs
- * Linux and python3.
+ * `deno task soak [MINUTES]`: our server under all that clients can do to it, over TCP, TLS, a
+ * Unix socket and in threads, ten minutes in all. Each server lives three times: it is told to
+ * end in the middle of traffic, has to serve that to its end, and is started anew. Prints a
+ * table of memory and descriptors, and ends with 1 if a byte was wrong, a client was dropped, or a
+ * server didn't end in good order. Needs Linux; with python3 clients are reset too.
  */
+import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
+import { sleep, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
+import { deno, has, here, printTable } from "./run.ts";
 
-const MINUTES = Number(Deno.args[0] ?? 10);
-const ROWS = 10;
+const LIVES = 3;
+/** Looks at the memory and the descriptors in one life, after that at its beginning. */
+const LOOKS = 3;
+const GRACE = 20;
+const HOST = "127.0.0.1";
 const MiB = 1 << 20;
 
-const server = new Deno.Command(Deno.execPath(), {
-  args: [
-    "run",
-    "--quiet",
-    "--allow-net",
-    new URL("../server.ts", import.meta.url).pathname,
-    "0",
-    "--concurrency=200",
-    "--idle-timeout=5",
-    "--grace=10",
-    "--stats",
-  ],
-  stdout: "null",
-  stderr: "piped",
-}).spawn();
-const stderr = new Rio(readerOf(server.stderr));
-const listening = new TextDecoder().decode((await stderr.readline())!);
-const port = Number(/:(\d+) /.exec(listening)![1]);
+type Conn = Deno.Conn<Deno.Addr>;
 
-const end = performance.now() + MINUTES * 60_000;
-const done: Record<string, number> = {};
-const wrong: string[] = [];
+/** A way to reach a server. */
+interface Way {
+  name: string;
+  /** What the server is told. */
+  flags: string[];
+  /** Connects, and shakes hands if there is TLS. */
+  connect(port: number): Promise<Conn>;
+  /** Connects, and no more than that. */
+  knock(port: number): Promise<Conn>;
+}
 
-/** Does a thing over and over until the end, and counts. */
-async function repeat(name: string, deed: () => Promise<void>): Promise<void> {
-  done[name] = 0;
-  while (performance.now() < end) {
-    try {
-      await deed();
-      done[name]++;
-    } catch (error) {
-      wrong.push(`${name}: ${error}`);
+function ways(folder: string): Way[] {
+  const path = `${folder}/echo.sock`;
+  const pem = (name: string) => here(`../tests/tls/${name}.pem`);
+  const caCerts = [Deno.readTextFileSync(pem("ca"))];
+  const tcp = (port: number) => openClientfd(HOST, port);
+  const tls = (port: number) => openTlsClientfd(HOST, port, { caCerts });
+  const unix = () => openUnixClientfd(path);
+  const certificate = [`--cert=${pem("cert")}`, `--key=${pem("key")}`];
+  return [
+    { name: "TCP", flags: ["0"], connect: tcp, knock: tcp },
+    { name: "TLS", flags: ["0", ...certificate], connect: tls, knock: tcp },
+    { name: "Unix socket", flags: [`--unix=${path}`], connect: unix, knock: unix },
+    { name: "2 threads", flags: ["0", "--workers=2"], connect: tcp, knock: tcp },
+    {
+      name: "2 threads, TLS",
+      flags: ["0", "--workers=2", ...certificate],
+      connect: tls,
+      knock: tcp,
+    },
+  ];
+}
+
+/** A server in one of its lives. */
+class Server {
+  port = 0;
+  /** What it has told. */
+  told = "";
+  readonly #process: Deno.ChildProcess;
+  readonly #listening = Promise.withResolvers<void>();
+  readonly #log: Promise<void>;
+
+  private constructor(flags: string[]) {
+    const limits = ["--concurrency=200", "--idle-timeout=2", `--grace=${GRACE}`];
+    const [command, ...args] = deno("../server.ts", ...flags, ...limits);
+    this.#process = new Deno.Command(command, { args, stdout: "null", stderr: "piped" }).spawn();
+    this.#log = this.#read();
+  }
+
+  static async start(way: Way): Promise<Server> {
+    const server = new Server(way.flags);
+    await server.#listening.promise;
+    return server;
+  }
+
+  async #read(): Promise<void> {
+    for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
+      this.told = (this.told + text).slice(-4096);
+      const [found, port] = /^listening on .*?:?(\d*) \(/m.exec(this.told) ?? [];
+      if (found === undefined) continue;
+      this.port ||= Number(port);
+      this.#listening.resolve();
     }
+    this.#listening.reject(new Error(`the server ended: ${this.told}`));
+  }
+
+  /** Memory, in MiB, and descriptors. */
+  look(): number[] {
+    const proc = `/proc/${this.#process.pid}`;
+    const status = Deno.readTextFileSync(`${proc}/status`);
+    const memory = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
+    return [Math.round(memory), [...Deno.readDirSync(`${proc}/fd`)].length];
+  }
+
+  /** Tells it to end; resolves to its exit code, -1 if it had to be killed. */
+  async drain(): Promise<number> {
+    this.#process.kill("SIGTERM");
+    const status = await within(2 * GRACE * 1000, this.#process.status);
+    if (status === undefined) this.#process.kill("SIGKILL");
+    await this.#log;
+    return status?.code ?? -1;
   }
 }
 
-const connect = () => Deno.connect({ hostname: "127.0.0.1", port });
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
 function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
-  for (let i = 0; i < length; i += 65536) {
-    crypto.getRandomValues(bytes.subarray(i, i + 65536));
-  }
+  for (let i = 0; i < length; i += 65_536) crypto.getRandomValues(bytes.subarray(i, i + 65_536));
   return bytes;
 }
 
@@ -61,148 +113,197 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** Sends bytes and FIN, and holds that all of them come back. */
-async function echoed(data: Uint8Array): Promise<void> {
-  using clientfd = await connect();
-  const sending = rioWriten(clientfd, data).then(() => clientfd.closeWrite());
-  const back = new Uint8Array(data.length + 1);
-  const n = await new Rio(clientfd).readnb(back);
-  await sending;
-  if (!same(back.subarray(0, n), data)) {
-    throw new Error(`${n} of ${data.length} bytes came back, or wrong ones`);
-  }
-}
-
-async function longLine(): Promise<void> {
-  using clientfd = await connect();
-  const block = new Uint8Array(MiB).fill(0x61);
+/** Sends so many MiB and FIN, reads from `late` milliseconds on, and compares every byte. */
+async function longLine(clientfd: Conn, length: number, late: number): Promise<void> {
+  const block = randomBytes(MiB).map((b) => b === 10 ? 11 : b);
   const sending = (async () => {
-    for (let i = 0; i < 1024; i++) await rioWriten(clientfd, block);
+    for (let i = 0; i < length; i++) await rioWriten(clientfd, block);
     await clientfd.closeWrite();
   })();
   let back = 0;
-  const buf = new Uint8Array(MiB);
-  for (let n; (n = await clientfd.read(buf)) !== null;) back += n;
-  await sending;
-  if (back !== 1024 * MiB) throw new Error(`${back} bytes came back`);
+  const receiving = (async () => {
+    await sleep(late);
+    const rio = new Rio(clientfd);
+    const buf = new Uint8Array(MiB);
+    for (let n; (n = await rio.readnb(buf)) > 0; back += n) {
+      if (!same(buf.subarray(0, n), block.subarray(0, n))) throw new Error(`wrong at ${back}`);
+    }
+  })();
+  await Promise.all([sending, receiving]);
+  if (back !== length * MiB) throw new Error(`${back} bytes came back`);
 }
 
-async function lines(): Promise<void> {
-  using clientfd = await connect();
-  const rio = new Rio(clientfd);
-  for (let i = 0; i < 200; i++) {
-    const line = randomBytes(1 + Math.random() * 2000).map((b) => b === 10 ? 11 : b);
-    line[line.length - 1] = 10;
-    await rioWriten(clientfd, line);
-    const back = await rio.readline();
-    if (back === null || !same(back, line)) throw new Error("a wrong line");
-  }
-}
+/** What a client does with a connection; it throws if what comes back isn't what it sent. */
+type Deed = (connect: () => Promise<Conn>, knock: () => Promise<Conn>) => Promise<void>;
 
-async function openAndClose(): Promise<void> {
-  for (let i = 0; i < 100; i++) (await connect()).close();
-  await sleep(20);
-}
+const DEEDS: Record<string, Deed> = {
+  async "200 lines, one after the other"(connect) {
+    using clientfd = await connect();
+    const rio = new Rio(clientfd);
+    for (let i = 0; i < 200; i++) {
+      const line = randomBytes(1 + Math.random() * 2000).map((b) => b === 10 ? 11 : b);
+      line[line.length - 1] = 10;
+      await rioWriten(clientfd, line);
+      const back = await rio.readline();
+      if (back === null || !same(back, line)) {
+        throw new Error(`a wrong line: ${back?.length} bytes`);
+      }
+    }
+  },
+  async "a line now and then"(connect) {
+    using clientfd = await connect();
+    const rio = new Rio(clientfd);
+    const line = Uint8Array.of(97, 10);
+    for (let i = 0; i < 10; i++) {
+      await rioWriten(clientfd, line);
+      const back = await rio.readline();
+      if (back === null || !same(back, line)) {
+        throw new Error(`a wrong line: ${back?.length} bytes`);
+      }
+      await sleep(100);
+    }
+  },
+  async "100 KB of random bytes, then FIN"(connect) {
+    using clientfd = await connect();
+    const data = randomBytes(100_000);
+    const sending = rioWriten(clientfd, data).then(() => clientfd.closeWrite());
+    const back = new Uint8Array(data.length + 1);
+    const [n] = await Promise.all([new Rio(clientfd).readnb(back), sending]);
+    if (!same(back.subarray(0, n), data)) throw new Error(`${n} bytes came back, or wrong ones`);
+  },
+  async "256 MiB without a newline"(connect) {
+    using clientfd = await connect();
+    await longLine(clientfd, 256, 0);
+  },
+  async "16 MiB, read half a second late"(connect) {
+    using clientfd = await connect();
+    await longLine(clientfd, 16, 500);
+  },
+  async "open and close"(_connect, knock) {
+    (await knock()).close();
+    await sleep(2);
+  },
+  // Over TLS they are bytes that are none of it: Deno doesn't let go of a TLS client that is full.
+  async "send and never read"(_connect, knock) {
+    using clientfd = await knock();
+    const block = new Uint8Array(MiB);
+    const sending = (async () => {
+      for (;;) await clientfd.write(block);
+    })().catch(() => {}); // it is closed below
+    await sleep(500);
+    clientfd[Symbol.dispose]();
+    await sending;
+  },
+  async "silent until the server ends it"(connect) {
+    using clientfd = await connect();
+    await clientfd.write(new Uint8Array(3));
+    await clientfd.read(new Uint8Array(1)).catch(() => {}); // or resets it
+  },
+  async "silent before any byte"(_connect, knock) {
+    using clientfd = await knock();
+    await sleep(1000 * Math.random());
+    clientfd[Symbol.dispose]();
+  },
+};
+/** Clients who do the same at once, if more than one. */
+const AT_ONCE: Record<string, number> = { "200 lines, one after the other": 5 };
 
-async function sendAndNeverRead(): Promise<void> {
-  using clientfd = await connect();
-  const block = new Uint8Array(MiB);
-  const sending = (async () => {
-    for (;;) await clientfd.write(block);
-  })().catch(() => {});
-  await sleep(1000);
-  clientfd.close();
-  await sending;
-}
+/** What clients did, how often, and what was wrong. */
+class Traffic {
+  readonly done: Record<string, number> = {};
+  readonly wrong: string[] = [];
 
-async function beSilent(): Promise<void> {
-  using clientfd = await connect();
-  await clientfd.write(new Uint8Array(3));
-  // The idle timeout ends it.
-  await clientfd.read(new Uint8Array(1)).catch(() => {});
-}
-
-async function trickle(): Promise<void> {
-  using clientfd = await connect();
-  for (let i = 0; i < 10; i++) {
-    await clientfd.write(new Uint8Array([97]));
-    await sleep(300);
+  /** Has clients do all they do until `stopping`, and the last of it to its end. */
+  async go(way: Way, server: Server, stopping: AbortSignal): Promise<void> {
+    const connect = () => way.connect(server.port);
+    const knock = () => way.knock(server.port);
+    const repeat = async (name: string) => {
+      while (!stopping.aborted) {
+        try {
+          await DEEDS[name](connect, knock);
+          this.done[name] = (this.done[name] ?? 0) + 1;
+        } catch (error) {
+          this.wrong.push(`${way.name}: ${name}: ${error}`);
+          await sleep(100);
+        }
+      }
+    };
+    const names = Object.keys(DEEDS).flatMap((name) => Array(AT_ONCE[name] ?? 1).fill(name));
+    await Promise.all(names.map(repeat));
   }
 }
 
 const RST = `
-import socket, struct, sys, time
-n = 0
-while True:
-    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    s.sendall(b"line\\n" * (n % 3000))
-    if n % 2: s.recv(1)
-    s.close()
-    n += 1
+import itertools, socket, struct, sys, time
+for n in itertools.count():
+    try:
+        s = socket.create_connection(("${HOST}", int(sys.argv[1])))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.sendall(b"line\\n" * (n % 3000))
+        if n % 2: s.recv(1)
+        s.close()
+    except ConnectionError:
+        pass
     time.sleep(0.01)
 `;
-const python = new Deno.Command("python3", {
-  args: ["-c", RST, `${port}`],
-}).spawn();
 
-/** Memory and descriptors of the server. */
-async function sample(): Promise<string[]> {
-  const status = await Deno.readTextFile(`/proc/${server.pid}/status`);
-  const memory = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
-  const descriptors = [...Deno.readDirSync(`/proc/${server.pid}/fd`)].length;
-  return [memory.toFixed(0), `${descriptors}`];
-}
-
-async function watch(): Promise<string[][]> {
-  const rows = [];
-  for (let row = 0; row <= ROWS; row++) {
-    const left = end - performance.now();
-    await sleep(Math.max(0, left - (ROWS - row) * MINUTES * 60_000 / ROWS));
-    rows.push([(row * MINUTES / ROWS).toFixed(1), ...await sample()]);
-  }
-  return rows;
-}
-
-const faults: string[] = [];
-const log = (async () => {
-  for await (const line of stderr) faults.push(new TextDecoder().decode(line));
-})();
-const [rows] = await Promise.all([
-  watch(),
-  ...Array.from({ length: 5 }, (_, i) => repeat(`lines ${i}`, lines)),
-  repeat("100 KB of random bytes", () => echoed(randomBytes(100_000))),
-  repeat("1 GiB without a newline", longLine),
-  repeat("100 times open and close", openAndClose),
-  repeat("send and never read", sendAndNeverRead),
-  repeat("silent", beSilent),
-  repeat("a byte now and then", trickle),
-]);
-python.kill("SIGKILL");
-await python.status;
-server.kill("SIGTERM");
-const { code } = await server.status;
-await log;
-
-console.log("| minute | memory, MiB | descriptors |\n| ---: | ---: | ---: |");
-for (const row of rows) console.log(`| ${row.join(" | ")} |`);
-console.log("\n| what clients did | times |\n| --- | ---: |");
-for (const [name, times] of Object.entries(done)) {
-  console.log(`| ${name} | ${times} |`);
-}
-console.log(`\n${faults.slice(-2).join("")}`);
-console.log(`wrong: ${wrong.length}; exit code ${code}`);
-for (const text of wrong.slice(0, 10)) console.log(text);
-Deno.exit(wrong.length > 0 || code !== 0 ? 1 : 0);
-
-function readerOf(stream: ReadableStream<Uint8Array>) {
-  const reader = stream.getReader({ mode: "byob" });
+/** Resets connections at any moment, until it is ended. */
+function resets(port: number): { end(): Promise<unknown> } {
+  if (port === 0 || !has("python3")) return { end: () => Promise.resolve() };
+  const python = new Deno.Command("python3", { args: ["-c", RST, `${port}`] }).spawn();
   return {
-    async read(p: Uint8Array): Promise<number | null> {
-      const { value, done } = await reader.read(new Uint8Array(p.length));
-      if (done || value === undefined) return null;
-      p.set(value);
-      return value.length;
+    end() {
+      python.kill("SIGKILL");
+      return python.status;
     },
   };
 }
+
+/** One life of a server, in the middle of whose last traffic it is told to end. */
+async function live(way: Way, life: number, ms: number, traffic: Traffic): Promise<string[][]> {
+  const server = await Server.start(way);
+  const rows: string[][] = [];
+  const look = (when: string) => {
+    const [memory, descriptors] = server.look();
+    rows.push([way.name, `${life}`, when, `${memory}`, `${descriptors}`]);
+  };
+  look("started");
+  const stop = new AbortController();
+  const reset = resets(server.port);
+  const going = traffic.go(way, server, stop.signal);
+  for (let i = 1; i <= LOOKS; i++) {
+    await sleep(ms / LOOKS);
+    look(`${(i * ms / LOOKS / 1000).toFixed(1)} s`);
+  }
+  // Nobody comes any more; all who have come are to be served to their end.
+  await reset.end();
+  stop.abort();
+  const code = await server.drain();
+  await going;
+  const [summary = "no summary"] = /^server: \d+ connections?, .*$/m.exec(server.told) ?? [];
+  rows.push([way.name, `${life}`, `drained: ${summary.slice("server: ".length)}`, "", ""]);
+  if (code !== 0) traffic.wrong.push(`${way.name}: exit code ${code}: ${server.told.slice(-500)}`);
+  return rows;
+}
+
+const minutes = Number(Deno.args[0] ?? 10);
+const folder = await Deno.makeTempDir();
+const traffic = new Traffic();
+const rows: string[][] = [];
+try {
+  const all = ways(folder);
+  const ms = minutes * 60_000 / all.length / LIVES;
+  for (const way of all) {
+    for (let life = 1; life <= LIVES; life++) rows.push(...await live(way, life, ms, traffic));
+  }
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
+printTable(["way", "life", "when", "memory, MiB", "descriptors"], rows);
+printTable(
+  ["what clients did", "times"],
+  Object.entries(traffic.done).map(([name, n]) => [name, `${n}`]),
+);
+console.log(`wrong: ${traffic.wrong.length}`);
+for (const text of traffic.wrong.slice(0, 10)) console.log(text);
+Deno.exit(traffic.wrong.length > 0 ? 1 : 0);

@@ -244,6 +244,8 @@ export class TlsListenfd {
         if (this.#silent.size + this.#shaking.size >= MAX_HANDSHAKES) this.#evict();
         this.#shakeHands(conn);
       } catch (error) {
+        // A client has reset its connection while it waited in the queue.
+        if (error instanceof Deno.errors.NotConnected) continue;
         // Out of descriptors: those of the silent are the first to go.
         if (!(error instanceof Deno.errors.BadResource) && this.#evict()) continue;
         this.#callers.shift()?.reject(error);

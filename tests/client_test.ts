@@ -10,6 +10,7 @@ import {
 import { Comparison } from "../client/comparison.ts";
 import { MAXLINE } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
+import { Clock, turn } from "./clock.ts";
 import { bytes, fillQueue, freePort, MemoryReader, MemoryWriter, noise, text } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
@@ -441,6 +442,17 @@ Deno.test("echoClient is content too when the end of its input shows a moment la
   }
 });
 
+Deno.test("what a peer owes is compared, wherever it lies when more comes than there is room for", () => {
+  const sent = noise(400_000);
+  const comparison = new Comparison();
+  let [at, back] = [0, 0];
+  for (const [more, come] of [[60_000, 50_000], [100_000, 90_000], [240_000, 260_000]]) {
+    comparison.sent(sent.subarray(at, at += more));
+    comparison.came(sent.subarray(back, back += come));
+  }
+  assertEquals([comparison.same, comparison.difference], [sent.length, undefined]);
+});
+
 Deno.test("what a peer owes is compared in bounded memory, and each difference is found", () => {
   const block = noise(1 << 20);
   const OWED = 84; // MiB: beyond 16 of them there are only sums, which merge
@@ -463,5 +475,107 @@ Deno.test("what a peer owes is compared in bounded memory, and each difference i
     const { from, to } = comparison.difference!;
     assert(from <= at && at <= to && to - from <= 1 << 20, `${at}: ${from} to ${to}`);
     assert(at >= 16 << 20 || from === to);
+  }
+});
+
+/** A connection whose other end is the test. */
+class FakeClientfd {
+  sent = 0;
+  finished = false;
+  readonly #came: number[] = [];
+  #wake = () => {};
+
+  write(p: Uint8Array): Promise<number> {
+    this.sent += p.length;
+    return Promise.resolve(p.length);
+  }
+
+  closeWrite(): Promise<void> {
+    this.finished = true;
+    return Promise.resolve();
+  }
+
+  async read(p: Uint8Array): Promise<number | null> {
+    while (this.#came.length === 0) await new Promise<void>((resolve) => this.#wake = resolve);
+    const n = this.#came.shift()!;
+    p.fill(0x78, 0, n);
+    return n === 0 ? null : n;
+  }
+
+  /** The server answers so many bytes; 0 is its FIN. */
+  answer(n: number): void {
+    this.#came.push(n);
+    this.#wake();
+  }
+}
+
+/** An input of so many bytes `x` a read, `pause` milliseconds before each. */
+function input(lengths: number[], pause = 0) {
+  return {
+    async read(p: Uint8Array) {
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      const length = lengths.shift();
+      if (length === undefined) return null;
+      const n = Math.min(length, p.length);
+      if (n < length) lengths.unshift(length - n);
+      p.fill(0x78, 0, n);
+      return n;
+    },
+  };
+}
+
+/** What a promise rejects with, once it has. */
+function failure(promise: Promise<unknown>) {
+  const seen: { message?: string } = {};
+  promise.catch((error) => seen.message = error.message);
+  return seen;
+}
+
+Deno.test("what is sent doesn't give the server more time, what comes does", async () => {
+  using clock = new Clock();
+  const clientfd = new FakeClientfd();
+  const lengths = Array.from({ length: 9 }, () => 1);
+  const failed = failure(
+    echoClient(clientfd, input(lengths, 200), new MemoryWriter(), { timeout: 500 }),
+  );
+  await clock.pass(600); // three were sent, the first 400 ms ago
+  clientfd.answer(1);
+  await clock.pass(499);
+  assertEquals(failed.message, undefined);
+  await clock.pass(2);
+  assertEquals(failed.message, "no answer for 0.5 s: 1 of 5 bytes came back");
+  clientfd.answer(0);
+  await clock.pass(2000);
+});
+
+Deno.test("in lockstep each piece of a long line comes back before the next goes out", async () => {
+  const clientfd = new FakeClientfd();
+  const lengths = [3 * (MAXLINE - 1)];
+  const client = echoClient(clientfd, input(lengths), new MemoryWriter(), { lockstep: true });
+  for (let piece = 1; piece <= 3; piece++) {
+    for (let i = 0; i < 5; i++) await turn();
+    assertEquals(clientfd.sent, piece * (MAXLINE - 1));
+    clientfd.answer(MAXLINE - 1);
+  }
+  clientfd.answer(0);
+  await client;
+});
+
+Deno.test("who gives up between connect and handshake isn't kept", async () => {
+  using listenfd = openListenfd(0, { host: "127.0.0.1" });
+  const stop = new AbortController();
+  const { startTls } = Deno;
+  Deno.startTls = async (...args: Parameters<typeof startTls>) => {
+    const tlsfd = await startTls(...args);
+    stop.abort(new Error("enough"));
+    return tlsfd;
+  };
+  try {
+    const { port } = listenfd.addr;
+    const opened = openTlsClientfd("127.0.0.1", port, { signal: stop.signal });
+    using _connfd = await listenfd.accept();
+    await assertRejects(() => opened, Error, "enough");
+  } finally {
+    Deno.startTls = startTls;
   }
 });

@@ -3,6 +3,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { Rio, rioWriten } from "@netp/rio/rio";
 import { openListenfd, serve } from "@netp/rio/server";
+import { onSignal } from "../cli/signals.ts";
+import { Clock } from "./clock.ts";
 import { bytes, Client, connect, Output, Program, ROOT, startServer, tempDir } from "./helpers.ts";
 
 const client = (...args: (string | number)[]) => Program.script("client.ts", ...args);
@@ -278,4 +280,62 @@ Deno.test("SIGUSR1 prints the counters, and the server goes on", async () => {
     bytesOut: 6,
   });
   await client.ask();
+});
+
+Deno.test("signals within a tenth of a second are one; the next ends the program", async () => {
+  using clock = new Clock();
+  const { addSignalListener, exit } = Deno;
+  const handlers: (() => void)[] = [];
+  const told: (string | number)[] = [];
+  Deno.addSignalListener = (_signal, handler) => void handlers.push(handler);
+  Deno.exit = ((code) => told.push(code!)) as typeof Deno.exit;
+  try {
+    onSignal((signal) => told.push(signal));
+    const [interrupt, terminate] = handlers;
+    interrupt();
+    await clock.pass(50);
+    interrupt();
+    terminate();
+    assertEquals(told, ["SIGINT"]);
+    await clock.pass(51);
+    terminate();
+    assertEquals(told, ["SIGINT", 143]);
+  } finally {
+    Object.assign(Deno, { addSignalListener, exit });
+  }
+});
+
+Deno.test("SIGINT ends the client when what came back is written, however full the pipe is", async () => {
+  using listenfd = openListenfd(0, { host: "127.0.0.1" });
+  // More than the pipe holds, and less than it and a block on its way.
+  const [lines, length] = [28, 4000];
+  const answer = (i: number) => bytes(`${i} `.padEnd(length - 1, "x") + "\n");
+  const { port } = listenfd.addr;
+  const args = ["run", "-q", "--allow-net", "client.ts", "127.0.0.1", `${port}`];
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [...args, "--any-answer", "--trace"],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stderr = new Output(process.stderr);
+  const stdin = process.stdin.getWriter();
+  await stdin.write(bytes("?\n".repeat(lines)));
+  {
+    using connfd = await listenfd.accept();
+    const buf = new Uint8Array(2);
+    for (let i = 0; i < lines; i++) {
+      await connfd.read(buf);
+      await connfd.write(answer(i));
+      await stderr.until(new RegExp(`rio_readlineb.*"${i} x`));
+    }
+    process.kill("SIGINT");
+    const stdout = new Output(process.stdout);
+    assertEquals((await process.status).code, 130);
+    await Promise.all([stdout.ended, stderr.ended]);
+    assertEquals(stdout.text.length, lines * length);
+  }
+  await stdin.close().catch(() => {});
 });

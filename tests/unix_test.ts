@@ -103,3 +103,21 @@ Deno.test({
     }
   },
 });
+
+Deno.test("a Unix socket whose server doesn't answer for a moment is taken", async () => {
+  const dir = await Deno.makeTempDir();
+  const path = `${dir}/echo.sock`;
+  const { connect } = Deno;
+  const living = await openUnixListenfd(path);
+  let failed: Error | undefined;
+  try {
+    // As connect(2) has it when the queue is full: EAGAIN.
+    Object.assign(Deno, { connect: () => Promise.reject(new Deno.errors.WouldBlock("busy")) });
+    await openUnixListenfd(path).then((listenfd) => listenfd.close(), (error) => failed = error);
+  } finally {
+    Deno.connect = connect;
+    living.close();
+    await Deno.remove(dir, { recursive: true });
+  }
+  assertEquals(failed?.message, `listen on ${path}: Address already in use`);
+});

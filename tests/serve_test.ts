@@ -1,0 +1,323 @@
+/** serve, with a listener, connections and a clock of the test's own. */
+import { getEventListeners } from "node:events";
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  type Connfd,
+  echo,
+  EchoStats,
+  serve,
+  type ServeOptions,
+  ServeStats,
+} from "@netp/rio/server";
+import { bytes, MemoryReader } from "./helpers.ts";
+import { Clock, turn } from "./clock.ts";
+
+const ADDR: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 7 };
+
+/** A connection on which nothing comes, and nothing that is written leaves unless `takes`. */
+class FakeConn {
+  readonly localAddr = ADDR;
+  readonly remoteAddr = ADDR;
+  reads = 0;
+  closed = false;
+  readonly #end = Promise.withResolvers<never>();
+
+  constructor(readonly takes: boolean = true) {
+    this.#end.promise.catch(() => {});
+  }
+
+  read(): Promise<number | null> {
+    this.reads++;
+    return this.#end.promise;
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    return this.takes ? Promise.resolve(p.length) : this.#end.promise;
+  }
+
+  closeWrite(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  [Symbol.dispose](): void {
+    this.closed = true;
+    this.#end.reject(new Deno.errors.Interrupted("closed"));
+  }
+}
+
+/** A listener that gives what it is given: connections, and errors that `accept` throws. */
+class FakeListenfd {
+  shaking = 0;
+  closed = false;
+  calls = 0;
+  readonly #given: (FakeConn | Error)[];
+  #waiting: PromiseWithResolvers<FakeConn> | undefined;
+
+  constructor(...given: (FakeConn | Error)[]) {
+    this.#given = given;
+  }
+
+  accept(): Promise<FakeConn> {
+    this.calls++;
+    const next = this.#given.shift();
+    if (next instanceof Error) return Promise.reject(next);
+    if (next !== undefined) return Promise.resolve(next);
+    this.#waiting = Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  /** A client connects. */
+  come(conn: FakeConn): void {
+    this.#waiting!.resolve(conn);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#waiting?.reject(new Deno.errors.BadResource("closed"));
+  }
+}
+
+/** Serves what is given, counts it, and ends it when it is disposed of. */
+function serving(
+  given: (FakeConn | Error)[],
+  handler: (connfd: Connfd) => Promise<void>,
+  options: ServeOptions = {},
+) {
+  const listenfd = new FakeListenfd(...given);
+  const stop = new AbortController();
+  const stats = new ServeStats();
+  const errors: string[] = [];
+  const served = serve(listenfd, handler, {
+    concurrency: 1000,
+    signal: stop.signal,
+    stats,
+    onError: (error) => errors.push((error as Error).message),
+    ...options,
+  });
+  return { listenfd, stop, stats, errors, served };
+}
+
+const read = async (connfd: Connfd) => void await connfd.read(new Uint8Array(1));
+const tooMany = () => new Error("Too many open files");
+
+// Idle since the first look, which has seen it read.
+for (
+  const [option, cause, end] of [["idleTimeout", "idle", 1200], [
+    "maxTime",
+    "expired",
+    1000,
+  ]] as const
+) {
+  Deno.test(`${option} ends a connection when it is over, and no tick before`, async () => {
+    using clock = new Clock();
+    const { listenfd, stats, served } = serving([new FakeConn()], read, { [option]: 1000 });
+    await clock.pass(end - 1);
+    assertEquals([stats.active, stats.closed[cause]], [1, 0]);
+    await clock.pass(1);
+    assertEquals([stats.active, stats.closed[cause]], [0, 1]);
+    listenfd.close();
+    await served;
+  });
+}
+
+Deno.test("a connection that is written to isn't idle", async () => {
+  using clock = new Clock();
+  const { listenfd, stats, served } = serving([new FakeConn()], async (connfd) => {
+    for (let i = 0; i < 100; i++) {
+      await connfd.write(new Uint8Array(1));
+      await new Promise((resolve) => setTimeout(resolve, 600));
+    }
+  }, { idleTimeout: 1000 });
+  await clock.pass(60_000);
+  assertEquals([stats.closed.done, stats.closed.idle], [1, 0]);
+  listenfd.close();
+  await served;
+});
+
+Deno.test("a client that takes its bytes slowly has twenty seconds more", async () => {
+  using clock = new Clock();
+  const { listenfd, stats, served } = serving([new FakeConn(false)], async (connfd) => {
+    await connfd.write(new Uint8Array(1));
+  }, { idleTimeout: 1000 });
+  await clock.pass(20_999);
+  assertEquals(stats.active, 1);
+  await clock.pass(201);
+  assertEquals(stats.closed.idle, 1);
+  listenfd.close();
+  await served;
+});
+
+Deno.test("a client that says nothing after its answer is idle, and no slow reader", async () => {
+  using clock = new Clock();
+  const { listenfd, stats, served } = serving([new FakeConn()], async (connfd) => {
+    await connfd.write(new Uint8Array(1));
+    await connfd.read(new Uint8Array(1));
+  }, { idleTimeout: 1000 });
+  await clock.pass(1200);
+  assertEquals(stats.closed.idle, 1);
+  listenfd.close();
+  await served;
+});
+
+Deno.test("nobody is accepted before there is a slot", async () => {
+  const conns = [1, 2].map(() => new FakeConn());
+  const { listenfd, stats, served } = serving(conns, read, { concurrency: 1 });
+  for (let i = 0; i < 5; i++) await turn();
+  assertEquals([listenfd.calls, stats.accepted], [1, 1]);
+  conns[0][Symbol.dispose]();
+  for (let i = 0; i < 5; i++) await turn();
+  assertEquals([listenfd.calls, stats.accepted], [2, 2]);
+  conns[1][Symbol.dispose]();
+  for (let i = 0; i < 5; i++) await turn();
+  listenfd.close();
+  await served;
+});
+
+Deno.test("the first cause is told, whatever ends the connection after it", async () => {
+  using clock = new Clock();
+  const times = { idleTimeout: 1000, maxTime: 1200 };
+  const { listenfd, stats, errors, served } = serving([new FakeConn()], read, times);
+  await clock.pass(1200);
+  assertEquals([stats.closed.idle, stats.closed.expired], [1, 0]);
+  assertEquals(errors, ["idle for 1 s"]);
+  listenfd.close();
+  await served;
+});
+
+Deno.test("a client that has gone is none that failed", async () => {
+  const { ConnectionReset, ConnectionAborted, BrokenPipe, UnexpectedEof } = Deno.errors;
+  const gone = [ConnectionReset, ConnectionAborted, BrokenPipe, UnexpectedEof];
+  const given = [...gone, Error].map(() => new FakeConn());
+  const errors = [...gone.map((E) => new E("gone")), new Error("a bug")];
+  const handler = () => Promise.reject(errors.shift());
+  const { listenfd, stats, served } = serving(given, handler);
+  while (stats.accepted < given.length || stats.active > 0) await turn();
+  assertEquals([stats.closed.reset, stats.closed.failed], [4, 1]);
+  listenfd.close();
+  await served;
+});
+
+Deno.test("when a flood of clients is over, reads wait for no turn", async () => {
+  const conns = Array.from({ length: 150 }, () => new FakeConn());
+  const last = new FakeConn();
+  const { listenfd, stats, served } = serving(conns, read);
+  while (stats.active < conns.length) await turn();
+  for (const conn of conns) conn[Symbol.dispose]();
+  while (stats.active > 0) await turn();
+  listenfd.come(last);
+  let microtasks = 0;
+  for (; last.reads === 0 && microtasks < 20; microtasks++) await Promise.resolve();
+  assertEquals(last.reads, 1);
+  last[Symbol.dispose]();
+  while (stats.active > 0) await turn();
+  listenfd.close();
+  await served;
+});
+
+Deno.test("accept that fails is tried again after a pause, and told once in a row", async () => {
+  using clock = new Clock();
+  const given = [tooMany(), tooMany(), new FakeConn(), tooMany()];
+  const { listenfd, errors, stop, served } = serving(given, () => Promise.resolve());
+  await clock.pass(0);
+  assertEquals([listenfd.calls, errors.length], [1, 1]);
+  await clock.pass(99);
+  assertEquals(listenfd.calls, 1);
+  await clock.pass(1);
+  assertEquals([listenfd.calls, errors.length], [2, 1]);
+  await clock.pass(200);
+  assertEquals([listenfd.calls, errors.length], [5, 2], "a connection came between them");
+  stop.abort();
+  await clock.pass(1000);
+  await served;
+});
+
+Deno.test("a client that reset in the queue is no fault, and costs no pause", async () => {
+  using clock = new Clock();
+  const given = [new Deno.errors.NotConnected("reset"), new FakeConn()];
+  const { listenfd, errors, stats, served } = serving(given, read, { grace: 0 });
+  await clock.pass(0);
+  assertEquals([errors, stats.active, listenfd.calls], [[], 1, 3]);
+  listenfd.close();
+  await clock.pass(0);
+  await assertStillServed(served, stats);
+});
+
+/** Holds that the last connection is waited for, and closes it. */
+async function assertStillServed(served: Promise<ServeStats>, stats: ServeStats): Promise<void> {
+  assertEquals(stats.active, 1);
+  let ended = false;
+  served.then(() => ended = true);
+  await turn();
+  assertEquals(ended, false);
+}
+
+Deno.test("after the signal the queue is emptied, and no more than the backlog is taken", async () => {
+  const given = Array.from({ length: 9 }, () => new FakeConn());
+  const { listenfd, stats, served } = serving(given, () => Promise.resolve(), {
+    signal: AbortSignal.abort(),
+    backlog: 3,
+  });
+  await served;
+  assertEquals([stats.accepted, listenfd.closed], [4, true]);
+});
+
+Deno.test("after the signal the listener stays while somebody comes or shakes hands", async () => {
+  using clock = new Clock();
+  const { listenfd, stop, stats, served } = serving([], () => Promise.resolve());
+  await clock.pass(0);
+  stop.abort();
+  listenfd.shaking = 1;
+  await clock.pass(1000);
+  assertEquals(listenfd.closed, false);
+  listenfd.shaking = 0;
+  await clock.pass(40);
+  listenfd.come(new FakeConn());
+  await clock.pass(40);
+  assertEquals([listenfd.closed, stats.accepted], [false, 1]);
+  await clock.pass(60);
+  assertEquals(listenfd.closed, true);
+  await served;
+});
+
+Deno.test("serve leaves no listener on the signal", async () => {
+  const { listenfd, stop, served } = serving([], () => Promise.resolve());
+  assertEquals(getEventListeners(stop.signal, "abort").length, 1);
+  await turn();
+  listenfd.close();
+  await served;
+  assertEquals(getEventListeners(stop.signal, "abort").length, 0);
+});
+
+Deno.test("at the end of the grace all are closed and counted: served, waiting, shaking hands", async () => {
+  using clock = new Clock();
+  const conns = [1, 2, 3].map(() => new FakeConn());
+  const { listenfd, stop, stats, served } = serving(conns.slice(0, 1), read, {
+    concurrency: 1,
+    grace: 1000,
+  });
+  await clock.pass(0);
+  stop.abort();
+  // They come out of the queue, and wait for a slot.
+  for (const conn of conns.slice(1)) {
+    await clock.pass(10);
+    listenfd.come(conn);
+  }
+  listenfd.shaking = 2;
+  await clock.pass(900);
+  assertEquals([stats.active, stats.waiting, listenfd.closed], [1, 2, false]);
+  await clock.pass(100);
+  await served;
+  assertEquals([stats.accepted, stats.closed.cut, stats.active, stats.waiting], [5, 5, 0, 0]);
+  assertEquals(conns.map(({ closed }) => closed), [true, true, true]);
+});
+
+Deno.test("echo counts bytes that were written, and no others", async () => {
+  const stats = new EchoStats();
+  const reader = new MemoryReader(["hello\n"]);
+  const connfd = {
+    read: (p: Uint8Array) => reader.read(p),
+    write: () => Promise.reject(new Deno.errors.BrokenPipe("gone")),
+  };
+  await assertRejects(() => echo(connfd, { stats }), Deno.errors.BrokenPipe);
+  assertEquals([stats.lines, stats.bytesIn, stats.bytesOut], [1, bytes("hello\n").length, 0]);
+});

@@ -1,0 +1,102 @@
+/** The turns of many busy connections. */
+import { assert, assertEquals } from "@std/assert";
+import { Turns } from "../server/turns.ts";
+import { turn } from "./clock.ts";
+
+/** Reads of many connections, which end when the test says so. */
+class Reads {
+  readonly begun: PromiseWithResolvers<number | null>[] = [];
+  readonly #turns = new Turns();
+  readonly #conn = {
+    read: () => {
+      const read = Promise.withResolvers<number | null>();
+      this.begun.push(read);
+      return read.promise;
+    },
+  };
+
+  constructor(readers: number) {
+    this.#turns.readers = readers;
+  }
+
+  /** Asks for so many reads. */
+  ask(n: number): Promise<number | null>[] {
+    return Array.from({ length: n }, () => this.#turns.read(this.#conn, new Uint8Array(1)));
+  }
+
+  /** Asks for so many, and waits until they have begun. */
+  async begin(n: number): Promise<void> {
+    const all = this.begun.length + n;
+    this.ask(n);
+    while (this.begun.length < all) await turn();
+    await turn();
+  }
+
+  /** Ends so many of those that have begun. */
+  end(n: number): void {
+    for (const read of this.begun.splice(0, n)) read.resolve(1);
+  }
+}
+
+const NOT_FAIR = { ignore: Deno.env.has("DENO_TOKIO_MAX_IO_EVENTS_PER_TICK") };
+
+Deno.test({ ...NOT_FAIR, name: "a few connections read at once, many in their turn" }, () => {
+  for (const [readers, begun] of [[99, 99], [100, 0]]) {
+    const reads = new Reads(readers);
+    reads.ask(readers);
+    assertEquals(reads.begun.length, begun);
+  }
+});
+
+Deno.test({ ...NOT_FAIR, name: "a turn begins no more reads than fit a poll" }, async () => {
+  const reads = new Reads(200);
+  reads.ask(200);
+  for (const begun of [60, 120, 180, 200]) {
+    await turn();
+    assertEquals(reads.begun.length, begun);
+  }
+});
+
+Deno.test({
+  ...NOT_FAIR,
+  name: "a round isn't over while polls are full: somebody is left who was ready",
+}, async () => {
+  const reads = new Reads(200);
+  await reads.begin(200);
+  reads.ask(1); // of the next round
+  await turn();
+  await turn();
+  for (let i = 0; i < 2; i++) {
+    reads.end(60);
+    await turn();
+    await turn();
+    assertEquals(reads.begun.length, 200 - 60 * (i + 1));
+  }
+  reads.end(10);
+  await turn();
+  await turn();
+  assertEquals(reads.begun.length, 80 - 10 + 1);
+});
+
+Deno.test({
+  ...NOT_FAIR,
+  name: "a round is over when the kernel was asked, and nobody was ready",
+}, async () => {
+  const reads = new Reads(200);
+  await reads.begin(200);
+  reads.ask(1);
+  let turns = 0;
+  for (; reads.begun.length === 200 && turns < 1000; turns++) await turn();
+  assert(turns >= 61 && turns < 100, `${turns} turns`);
+});
+
+Deno.test({ ...NOT_FAIR, name: "a read that fails makes room as any other" }, async () => {
+  const reads = new Reads(200);
+  const [first] = reads.ask(1);
+  await turn();
+  reads.begun[0].reject(new Error("reset"));
+  assertEquals(await first.catch((error) => error.message), "reset");
+  reads.ask(1);
+  await turn();
+  assertEquals(reads.begun.length, 2);
+});
