@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { chomp, Rio, rioWriten } from "@netp/rio/rio";
 import { openListenfd, TlsListenfd } from "@netp/rio/server";
-import { bytes, has, MemoryReader, Program, ROOT, text } from "./helpers.ts";
+import { bytes, freePort, has, MemoryReader, Program, ROOT, text } from "./helpers.ts";
 
 const page = await Deno.readTextFile(`${ROOT}/docs/recipes.md`);
 const LOCAL = { host: "127.0.0.1" };
@@ -76,8 +76,15 @@ Deno.test({
   ignore: !has("redis-server"),
   async fn() {
     const { get } = await recipe("Redis");
-    const port = 20000 + Deno.pid % 20000;
-    await using redis = new Program("redis-server", ["--port", `${port}`, "--save", ""]);
+    const port = freePort();
+    await using redis = new Program("redis-server", [
+      "--bind",
+      "127.0.0.1",
+      "--port",
+      `${port}`,
+      "--save",
+      "",
+    ]);
     await redis.stdout.until(/Ready to accept connections/);
     {
       using clientfd = await Deno.connect({ hostname: "127.0.0.1", port });
