@@ -86,7 +86,7 @@ Deno.test("openClientfd gives up after connectTimeout, or with the signal", asyn
   const stop = new AbortController();
   const attempt = openClientfd("127.0.0.1", port, { signal: stop.signal });
   stop.abort(new Error("enough"));
-  await assertRejects(() => attempt, Error, "enough");
+  assertEquals((await assertRejects(() => attempt, Error)).message, "enough");
   await assertRejects(
     () =>
       openClientfd("127.0.0.1", port, {

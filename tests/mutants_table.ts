@@ -1,9 +1,9 @@
 /**
  * The mutants of `deno task mutants`: what is broken, and the test that must notice.
  *
- * Not here, of the 26 that once lived: the time-out of a handshake's slot and the `acceptMore`
- * after it, since a handshake takes no slot any more. In their place are the silent ones who give
- * way, and `accept` after one that has returned.
+ * One of those that once lived isn't here: that no more is accepted when a handshake's slot is free.
+ * A handshake takes no slot any more; "accept takes one client" and "nobody gives way" are in its
+ * place.
  */
 
 /** One place where the code is broken. */
