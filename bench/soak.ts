@@ -86,20 +86,32 @@ class Server {
   }
 
   /** Memory, in MiB, and descriptors. */
-  look(): number[] {
-    const proc = `/proc/${this.#process.pid}`;
-    const status = Deno.readTextFileSync(`${proc}/status`);
-    const memory = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
-    return [Math.round(memory), [...Deno.readDirSync(`${proc}/fd`)].length];
+  look(): string[] {
+    try {
+      const proc = `/proc/${this.#process.pid}`;
+      const status = Deno.readTextFileSync(`${proc}/status`);
+      const memory = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
+      return [memory.toFixed(0), `${[...Deno.readDirSync(`${proc}/fd`)].length}`];
+    } catch {
+      return ["gone", "gone"];
+    }
   }
 
   /** Tells it to end; resolves to its exit code, -1 if it had to be killed. */
   async drain(): Promise<number> {
-    this.#process.kill("SIGTERM");
+    this.#kill("SIGTERM");
     const status = await within(2 * GRACE * 1000, this.#process.status);
-    if (status === undefined) this.#process.kill("SIGKILL");
+    if (status === undefined) this.#kill("SIGKILL");
     await this.#log;
     return status?.code ?? -1;
+  }
+
+  #kill(signal: Deno.Signal): void {
+    try {
+      this.#process.kill(signal);
+    } catch {
+      // It has ended, and its exit code says so.
+    }
   }
 }
 
@@ -263,10 +275,7 @@ function resets(port: number): { end(): Promise<unknown> } {
 async function live(way: Way, life: number, ms: number, traffic: Traffic): Promise<string[][]> {
   const server = await Server.start(way);
   const rows: string[][] = [];
-  const look = (when: string) => {
-    const [memory, descriptors] = server.look();
-    rows.push([way.name, `${life}`, when, `${memory}`, `${descriptors}`]);
-  };
+  const look = (when: string) => rows.push([way.name, `${life}`, when, ...server.look()]);
   look("started");
   const stop = new AbortController();
   const reset = resets(server.port);

@@ -283,11 +283,15 @@ Deno.test("accept goes on behind a handshake that failed, and one that came back
     await closed(wrong);
   }
   assertEquals(faults, ["TLS handshake: the client doesn't speak TLS"]);
-  for (const accepted of [first, undefined, undefined]) {
-    const caller = accepted ?? listenfd.accept();
-    using _clientfd = await connect();
-    using _connfd = await caller;
+  using _served = await connect();
+  using _connfd = await first;
+  {
+    using _early = await connect(); // while nobody waits in accept
+    using _connfd = await listenfd.accept();
   }
+  const last = listenfd.accept();
+  using _clientfd = await connect();
+  using _lastfd = await last;
   listenfd.close();
 });
 
