@@ -231,7 +231,6 @@ export class TlsListenfd {
     this.#listenfd.close();
     const conns = [...this.#silent, ...this.#shaking, ...this.#shaken];
     for (const conn of conns) conn[Symbol.dispose]();
-    for (const caller of this.#callers.splice(0)) caller.reject(closed());
   }
 
   async #acceptMore(): Promise<void> {
@@ -239,7 +238,6 @@ export class TlsListenfd {
     this.#accepting = true;
     while (this.#callers.length > 0) {
       try {
-        if (this.#closed) throw closed();
         const conn = await this.#listenfd.accept();
         if (this.#silent.size + this.#shaking.size >= MAX_HANDSHAKES) this.#evict();
         this.#shakeHands(conn);
@@ -312,10 +310,6 @@ function checkPair(cert: string, key: string): void {
   const privateKey = parse("the TLS key", () => createPrivateKey(key));
   if (certificate.checkPrivateKey(privateKey)) return;
   throw new Deno.errors.InvalidData("the TLS key is not that of the certificate");
-}
-
-function closed(): Error {
-  return new Deno.errors.BadResource("Listener has been closed");
 }
 
 /** Reads the client's first record: the ClientHello, and nothing else. */

@@ -425,13 +425,6 @@ export const MUTANTS: Mutant[] = [
       "who resets in the queue",
     ],
     [
-      "close leaves who waits in accept",
-      "for (const caller of this.#callers.splice(0)) caller.reject(closed());",
-      "",
-      "tls",
-      "close ends them",
-    ],
-    [
       "what nobody reads is kept",
       "    this.#wanted = false;\n    const chunk",
       "    const chunk",
@@ -443,7 +436,7 @@ export const MUTANTS: Mutant[] = [
       "    tcp.setNoDelay(true); // a",
       "    // a",
       "tls",
-      "doesn't wait for an acknowledgement",
+      "the end of a burst",
     ],
     [
       "another's key is taken",

@@ -334,3 +334,17 @@ Deno.test("a client who resets in the queue turns away nobody who shakes hands",
   using _connfd = await accepted;
   listenfd.close();
 });
+
+Deno.test("TLS: the end of a burst doesn't wait either where TCP would have it wait", async () => {
+  const tcp = openListenfd(0, { host: LOCAL });
+  const accept = tcp.accept.bind(tcp);
+  const set: (boolean | undefined)[] = [];
+  tcp.accept = async () =>
+    Object.assign(await accept(), { setNoDelay: (noDelay?: boolean) => set.push(noDelay) });
+  const listenfd = new TlsListenfd(tcp, { cert, key });
+  const accepted = listenfd.accept();
+  using _clientfd = await openTlsClientfd(LOCAL, listenfd.addr.port, { caCerts: [ca] });
+  using _connfd = await accepted;
+  assertEquals(set, [true]);
+  listenfd.close();
+});
