@@ -4,7 +4,7 @@ import { openClientfd } from "@netp/rio/client";
 import { rioWriten } from "@netp/rio/rio";
 import { UsageError } from "../cli/flags.ts";
 import { serverFlags } from "../server/command_line.ts";
-import { blockList } from "../server/gate.ts";
+import { blockList, ClientCounts } from "../server/gate.ts";
 import { bytes, Client, connect, has, Program, runProgram, startServer } from "./helpers.ts";
 
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
@@ -220,6 +220,13 @@ Deno.test("a flood of refusals is bounded like one of faults", async () => {
   const told = server.stderr.text.match(/refused/g)!.length;
   const more = Array.from(server.stderr.text.matchAll(/and (\d+) more fault/g), ([, n]) => +n);
   assertEquals([told < 30, more.reduce((sum, n) => sum + n, told)], [true, 30]);
+});
+
+Deno.test("ClientCounts counts each address, and who goes makes room", () => {
+  const counts = new ClientCounts(1);
+  assertEquals(["a", "a", "b"].map((client) => counts.take(client)), [true, false, true]);
+  counts.give("a");
+  assertEquals(["a", "a", "b"].map((client) => counts.take(client)), [true, false, false]);
 });
 
 Deno.test("blockList knows addresses and blocks of them", () => {

@@ -475,7 +475,7 @@ export const MUTANTS: Mutant[] = [
       "ino === this.#file.ino && dev === this.#file.dev",
       "true",
       "unix",
-      "of servers that race",
+      "leaves the socket of another",
     ],
     [
       "the folder isn't locked",
@@ -533,7 +533,7 @@ export const MUTANTS: Mutant[] = [
       "else this.#counts.delete(client);",
       "",
       "gate",
-      "go by the clients",
+      "who goes makes room",
     ],
     [
       "an address within IPv6 is another",

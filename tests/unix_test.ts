@@ -121,3 +121,19 @@ Deno.test("a Unix socket whose server doesn't answer for a moment is taken", asy
   }
   assertEquals(failed?.message, `listen on ${path}: Address already in use`);
 });
+
+Deno.test({
+  ...LINUX,
+  name: "a server that ends leaves the socket of another that has taken its path",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    const first = await openUnixListenfd(path);
+    await Deno.remove(path);
+    const second = await openUnixListenfd(path);
+    first.close();
+    assertEquals(await exists(path), true);
+    second.close();
+    assertEquals(await exists(path), false);
+  },
+});
