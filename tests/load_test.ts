@@ -84,11 +84,13 @@ Deno.test("the histogram knows quantiles to 0.8 %", () => {
   histogram.record(10 ** 9); // eleven days count as 214 s, but for the maximum
   assertEquals(histogram.max, 10 ** 9);
 
+  const middle = histogram.quantile(0.5);
   const taken = histogram.take();
   assertEquals([histogram.count, histogram.max], [0, 0]);
   histogram.add(taken);
   histogram.add(taken);
   assertEquals([histogram.count, histogram.max], [200_002, 10 ** 9]);
+  assertEquals(histogram.quantile(0.5), middle);
 });
 
 Deno.test("all comes back: of any depth and length, at a rate, with connections that end", async () => {

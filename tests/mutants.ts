@@ -67,11 +67,9 @@ try {
     const path = `${copy}/${mutant.file}`;
     const whole = await Deno.readTextFile(path);
     await Deno.writeTextFile(path, apply(mutant, whole));
-    // What doesn't compile fails every test.
+    // What doesn't compile fails every test, and proves nothing.
     const compiles = await deno(copy, ["check", IMPORT_MAP, mutant.file], 6 * PATIENCE);
-    const result = compiles === "passed"
-      ? await test(copy, mutant, limits.get(key)!)
-      : "does not compile";
+    const result = compiles === "passed" ? await test(copy, mutant, limits.get(key)!) : "broken";
     await Deno.writeTextFile(path, whole);
     const name = `${mutant.file}: ${mutant.name}`;
     console.log(`${result.padEnd(8)}${name}`);
