@@ -4,7 +4,9 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { Histogram, load, type LoadOptions } from "@netp/rio/load";
 import { Rio, rioWriten } from "@netp/rio/rio";
+import { Connection } from "../load/connection.ts";
 import { Lines } from "../load/lines.ts";
+import { Schedule } from "../load/schedule.ts";
 import { bytes, freePort, has, Program, runProgram, startServer, text } from "./helpers.ts";
 
 const script = (...args: (string | number)[]) =>
@@ -373,6 +375,27 @@ Deno.test("at a rate, a pause of the server counts with all lines that were due 
   assertEquals(await long({}), 1);
   const many = await long({ rate: 200 });
   assert(many > 40, `${many} of about 60`);
+});
+
+Deno.test("lines that were due and could not be sent are counted, each with its time so far", () => {
+  for (const rate of [1000, 100_000]) {
+    const schedule = new Schedule(rate, 1);
+    const histogram = new Histogram();
+    const connection = new Connection(0, {
+      connect: () => Promise.reject(new Error("never called")),
+      depth: 1,
+      length: 64,
+      churn: Infinity,
+      timeout: 1000,
+      schedule,
+      histogram,
+    });
+    schedule.begin();
+    const unsent = connection.stop(performance.now() + 100);
+    assert(unsent >= rate / 10, `${unsent} lines`);
+    assertEquals(histogram.count, unsent);
+    assert(histogram.max >= 100 && histogram.quantile(0.5) < histogram.max);
+  }
 });
 
 Deno.test("TLS and Unix sockets", async () => {

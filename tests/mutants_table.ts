@@ -112,7 +112,7 @@ export const MUTANTS: Mutant[] = [
     [
       "bytes of a read in flight go to memory that was left",
       "if (room.buffer !== this.#bytes.buffer) {",
-      "if (false) {",
+      "if (room.length < 0) {",
       "rio",
     ],
     [
@@ -980,7 +980,7 @@ export const MUTANTS: Mutant[] = [
       "Math.min(step, due - line)",
       "0",
       "load",
-      "a pause of the server counts",
+      "could not be sent",
     ],
     [
       "a peer has for ever",
