@@ -113,7 +113,7 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** Sends a long line and FIN, reads after `late` milliseconds, and compares every byte. */
+/** Sends a line of `length` MiB and FIN, reads after `late` ms, and compares every byte. */
 async function longLine(clientfd: Conn, length: number, late: number): Promise<void> {
   const block = randomBytes(MiB).map((b) => b === 10 ? 11 : b);
   const sending = (async () => {
