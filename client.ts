@@ -1,8 +1,9 @@
 /**
  * The echo client of CS:APP: `open_clientfd`, and the loop that sends a line and prints the
- * line that comes back. Imported, the module is these; run, it is the program. What goes
- * beyond the lecture lies in `client/`, the program in `client/program.ts`. `docs/echoclient.ts`
- * is the lecture's `main` as the book writes it, in 19 lines.
+ * line that comes back. Import the module to use these functions, or run it as a program.
+ *
+ * Everything beyond the lecture is in `client/`, and the program in `client/program.ts`.
+ * `docs/echoclient.ts` is the book's `main`, in 19 lines.
  *
  * @module
  */
@@ -17,38 +18,39 @@ import { MAXLINE, type Reader, Rio, type Writer } from "./rio.ts";
 export {
   /** What the client needs of a connection. */
   type Clientfd,
-  /** How an exchange goes. */
+  /** Options of an exchange. */
   type ExchangeOptions,
-  /** Other bytes came back than were sent. */
+  /** What came back differs from what was sent. */
   NotAnEchoError,
-  /** The connection ended before all had come back. */
+  /** The server closed the connection before everything came back. */
   ServerClosedError,
 } from "./client/exchange.ts";
 export {
-  /** Speaks TLS on a connected descriptor. */
+  /** Starts TLS on a connected descriptor. */
   startTlsClientfd,
-  /** How to speak TLS, and which certificates to trust. */
+  /** Options of a TLS connection. */
   type TlsConnectOptions,
 } from "./client/tls.ts";
 export type {
-  /** How to give up an attempt to connect. */
+  /** How to abort an attempt to connect. */
   ConnectOptions,
 } from "./net/attempt.ts";
 
 const NEWLINE = 0x0a;
 
 /**
- * Opens a connected descriptor: `open_clientfd` of csapp.c. `Deno.connect` is getaddrinfo,
- * and socket and connect for one address after the other until one answers.
+ * Opens a connected descriptor: `open_clientfd` of csapp.c. `Deno.connect` does getaddrinfo, then
+ * socket and connect for each address until one connects.
  *
  * @param host A name or an address.
  * @param port The port, 1 to 65535.
- * @param options How to give it up.
+ * @param options How to abort the attempt.
  * @returns The connected descriptor.
- * @throws {RangeError} If the port is not an integer from 1 to 65535.
+ * @throws {RangeError} If the port is not an integer from 1 to 65535, or `connectTimeout` not a
+ * number of at least 0.
  * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
- * @throws {Error} Of the class that `Deno.connect` throws, if no address connects; its
- * message names the host, the port and the cause.
+ * @throws {Error} If no address connects: the error that `Deno.connect` throws, with the host,
+ * the port and the cause in its message; or the signal's reason.
  *
  * @example
  * ```ts
@@ -74,12 +76,12 @@ export async function openClientfd(
 }
 
 /**
- * Opens a connected descriptor that speaks TLS, and shakes hands.
+ * Opens a connected descriptor that speaks TLS, with the handshake done.
  *
- * @param host The name or address that the server's certificate is for.
+ * @param host The server's name or address, which its certificate must be for.
  * @param port The port, 1 to 65535.
- * @param options How to give it up, and whom to trust. `connectTimeout` holds for the
- * connection and again for the handshake.
+ * @param options How to abort the attempt, and which certificates to trust. `connectTimeout`
+ * applies to the connection, and again to the handshake.
  * @returns The connected descriptor.
  * @throws {Error} As {@linkcode openClientfd} and {@linkcode startTlsClientfd} do.
  *
@@ -113,8 +115,8 @@ export async function openTlsClientfd(
  *
  * @param path The path of the socket.
  * @returns The connected descriptor.
- * @throws {Error} Of the class that `Deno.connect` throws, if it doesn't connect; its
- * message names the path and the cause.
+ * @throws {Error} If `Deno.connect` fails: the error it throws, with the path and the cause in
+ * its message.
  *
  * @example
  * ```ts
@@ -135,29 +137,31 @@ export async function openUnixClientfd(path: string): Promise<Deno.UnixConn> {
   }
 }
 
-/** What {@linkcode echoClient} takes. */
+/** Options of {@linkcode echoClient}. */
 export interface EchoClientOptions extends ExchangeOptions {
   /**
-   * One line out, one line back, as the C program does it. Unless set, both directions go
-   * at once, at the speed of the network.
+   * Send a line only when the one before has come back, as the C program does. Default: send and
+   * receive at the same time, at the speed of the network.
    */
   lockstep?: boolean;
 }
 
 /**
- * Sends `input` to the server and writes what comes back to `output`, byte by byte the
- * same: the loop of the book's echo client. At the end of the input it sends FIN, writes
- * what still comes back, and ends when the server closes.
+ * Sends `input` to the server, writes what comes back to `output`, and checks that it is the
+ * same, byte for byte: the loop of the book's echo client. At the end of the input it sends FIN,
+ * writes what still comes back, and returns when the server closes.
  *
- * @param clientfd A connected descriptor. It is left open.
+ * @param clientfd A connected descriptor. It stays open.
  * @param input What to send.
  * @param output Where to write what comes back.
- * @param options How.
- * @returns The counts of bytes sent and received.
- * @throws {ServerClosedError} If the server ends first. What came back is written.
- * @throws {NotAnEchoError} If something else comes back than was sent. It is written.
- * @throws {Deno.errors.TimedOut} If the timeout runs out.
- * @throws {Error} What `input` and `output` throw.
+ * @param options Lockstep or not, the timeout, and whether to check.
+ * @returns The number of bytes sent and received.
+ * @throws {ServerClosedError} If the server closes before everything came back. What came back
+ * has been written.
+ * @throws {NotAnEchoError} If what came back differs from what was sent. It has been written.
+ * @throws {Deno.errors.TimedOut} If `timeout` runs out.
+ * @throws {RangeError} If `timeout` is not a number of at least 0.
+ * @throws {Error} Whatever `input` or `output` throws.
  *
  * @example
  * ```ts
@@ -191,7 +195,7 @@ export async function echoClient(
   options: EchoClientOptions = {},
 ): Promise<{ sent: number; received: number }> {
   let fault: unknown;
-  /** The input, whose error is its end until all that comes back is printed. */
+  /** The input. An error of it counts as EOF, and is thrown once everything is printed. */
   const source = {
     async read(p: Uint8Array) {
       try {
@@ -208,7 +212,7 @@ export async function echoClient(
   return exchange.result();
 }
 
-/** The loop of the lecture: a line from the input, out, back, and to the output. */
+/** The lecture's loop: read a line of the input, send it, receive it, print it. */
 async function lineByLine(exchange: Exchange, input: Reader): Promise<void> {
   const stdin = new Rio(input);
   const buf = new Uint8Array(MAXLINE);
@@ -216,7 +220,7 @@ async function lineByLine(exchange: Exchange, input: Reader): Promise<void> {
     exchange.receive(buf, (options) => exchange.rio.readlineb(buf, MAXLINE, options));
   for (let n; (n = await stdin.readlineb(buf)) > 0;) {
     if (!(await exchange.send(buf.subarray(0, n)))) break;
-    // A last line without a newline comes back only after FIN.
+    // A last line without a newline comes back only once the server sees FIN.
     if (buf[n - 1] !== NEWLINE && n < MAXLINE - 1) break;
     if (!(await receive())) return;
   }

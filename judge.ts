@@ -1,6 +1,6 @@
 /**
- * An echo server on trial, in whatever language it is written: what the lecture warns of is tried on
- * it, a case a promise. The cases lie in `judge/`, by subject.
+ * Tests an echo server, in whatever language it is written, for the mistakes the lecture warns of.
+ * Each case tests one promise. The cases are in `judge/`, by subject.
  *
  * @module
  */
@@ -24,23 +24,24 @@ import { rioWriten } from "./rio.ts";
 
 const COMMAND_LINE: CommandLine = {
   name: "judge",
-  about: "Tries an echo server, or a client, on what the lecture warns of, and says what it saw.",
+  about:
+    "Tests an echo server, or a client, for the mistakes the lecture warns of, and says what it saw.",
   positionals: [
     ["host", "the server's name or address (default localhost); also HOST:PORT"],
     ["port", "its port (default 15213)"],
   ],
   flags: [
-    ["start=CMD", "start the server, look into it, and end it; {port} in CMD is its port"],
-    ["client=CMD", "a client is on trial: {host} and {port} in CMD are judge's"],
-    ["only=NAME", "only the cases whose name has NAME in it"],
-    ["timeout=SEC", "how long a server may say nothing (default 5)"],
+    ["start=CMD", "start the server, look inside it, and stop it; {port} in CMD is its port"],
+    ["client=CMD", "test this client; {host} and {port} in CMD are judge's own"],
+    ["only=NAME", "only cases with NAME in their name"],
+    ["timeout=SEC", "how long to wait for an answer (default 5)"],
     ["list", "print the names of the cases"],
     ["tap", "print TAP 14"],
-    ["json", "print JSON, at the end"],
+    ["json", "print JSON at the end"],
   ],
   notes:
-    `It sends to the address that is named alone, which for localhost is 127.0.0.1 and ::1. A case
-opens ${MAX_CONNECTIONS} connections at most, ${MAX_OPEN} at once, and sends ${MAX_BYTES / 1e6} MB.
+    `It sends only to the address given, which for localhost is 127.0.0.1 and ::1. A case opens at
+most ${MAX_CONNECTIONS} connections, ${MAX_OPEN} at once, and sends at most ${MAX_BYTES / 1e6} MB.
 
 Exit codes: 0 all passed, 1 some failed, 2 usage, 3 nothing could be tried.`,
 };
@@ -72,7 +73,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   });
 }
 
-/** Throws one line if Deno may not do what a flag needs. */
+/** Throws if a permission that a flag needs is missing. */
 async function checkPermissions(flag: string): Promise<void> {
   for (const name of ["run", "read"] as const) {
     if ((await Deno.permissions.query({ name })).state === "granted") continue;
@@ -80,7 +81,7 @@ async function checkPermissions(flag: string): Promise<void> {
   }
 }
 
-/** Tries the cases on what `open` returns, and tells what becomes of them. */
+/** Runs the cases on what `open` returns, and reports the results. */
 async function hear<T extends Stand>(
   what: string,
   all: Case<T>[],

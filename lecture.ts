@@ -1,6 +1,6 @@
 /**
- * The lecture's scene, played by a real server and two real clients: three columns, with time
- * going down. It plays twice, with the iterative server and with a concurrent one.
+ * The lecture's scene, played by a real server and two real clients in three columns, with time
+ * running down. It plays twice: with the iterative server, then with a concurrent one.
  *
  * @module
  */
@@ -13,17 +13,17 @@ import { svg } from "./lecture/svg.ts";
 import { ROOM, TextFigure } from "./lecture/text.ts";
 import { sleep } from "./net/time.ts";
 
-/** Milliseconds before somebody acts, and before each event, so that one can follow. */
+/** Milliseconds to pause before an action and before each event, so that viewers can follow. */
 const PAUSES = { action: 1500, event: 400 };
 
 const COMMAND_LINE: CommandLine = {
   name: "lecture",
-  about: `Plays the lecture's scene: a server and two clients, as programs of their own. First the
+  about: `Plays the lecture's scene with real processes: a server and two clients. First the
 server is iterative, and the second client waits; then it is concurrent.`,
   positionals: [],
   flags: [
-    ["fast", "make no pauses"],
-    ["svg=FILE", "draw the picture of this run too"],
+    ["fast", "don't pause"],
+    ["svg=FILE", "also draw this run as an SVG picture"],
   ],
   notes: "Exit codes: 0 done, 1 the scene went wrong, 2 usage.",
 };

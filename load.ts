@@ -1,7 +1,7 @@
 /**
- * A load client for echo servers that proves what came back: no two lines it sends are the same,
- * and every byte of the echo is compared. Imported, the module is {@linkcode load}; run, it is
- * the program. Its parts are in `load/`.
+ * A load client for echo servers that checks what comes back: no two lines it sends are the same,
+ * and it compares every byte of the echo. Import the module to use {@linkcode load}, or run it as
+ * a program. Its parts are in `load/`.
  *
  * @module
  */
@@ -9,44 +9,65 @@ import type { LoadConn } from "./load/connection.ts";
 import { drive, type LoadResult } from "./load/drive.ts";
 import { Generator } from "./load/generator.ts";
 
-export type { LoadConn } from "./load/connection.ts";
-export type { LoadResult } from "./load/drive.ts";
-export { Fault, type FaultKind, type Place } from "./load/fault.ts";
-export { type Counts, Histogram } from "./load/histogram.ts";
+export type {
+  /** What a load needs of a connection. */
+  LoadConn,
+} from "./load/connection.ts";
+export type {
+  /** The measurements of a load. */
+  LoadResult,
+} from "./load/drive.ts";
+export {
+  /** A fault that ended a load early. */
+  Fault,
+  /** What went wrong with a connection. */
+  type FaultKind,
+  /** Where a fault was found. */
+  type Place,
+} from "./load/fault.ts";
+export {
+  /** A histogram's data, as posted to another thread. */
+  type Counts,
+  /** Counts round trips by duration. */
+  Histogram,
+} from "./load/histogram.ts";
 
-/** What {@linkcode load} takes. */
+/** Options of {@linkcode load}. */
 export interface LoadOptions {
-  /** Connections, 1 to 100000; 50 unless given. */
+  /** The number of connections, 1 to 100000. Default: 50. */
   connections?: number;
-  /** Lines in flight on each, 1 unless given. All of them together have at most 512 MiB. */
+  /**
+   * Lines in flight on each connection, at least 1. At most 512 MiB may be in flight in all.
+   * Default: 1.
+   */
   depth?: number;
-  /** Bytes of a line, its newline included, 16 to 1048576; 64 unless given. */
+  /** Bytes per line, newline included, 16 to 1048576. Default: 64. */
   length?: number;
-  /** Milliseconds that are measured, 5000 unless given. */
+  /** Milliseconds to measure. Default: 5000. */
   time?: number;
-  /** Milliseconds of warm-up before; a fifth of `time`, at most 1000, unless given. */
+  /** Milliseconds of warm-up before that. Default: a fifth of `time`, at most 1000. */
   warmup?: number;
   /**
-   * Lines a second, all connections together; each is measured from when it was due. Unless
-   * given, a line is sent as soon as another has come back.
+   * Lines per second, over all connections; each round trip is measured from when its line was
+   * due. Default: a line is sent as soon as another has come back.
    */
   rate?: number;
-  /** Lines after which a connection is replaced by a new one; never unless given. */
+  /** Lines after which a connection is replaced by a new one. Default: never. */
   churn?: number;
-  /** Milliseconds to wait for the next byte that is owed, 10000 unless given. */
+  /** Milliseconds to wait for the next byte that the server owes. Default: 10000. */
   timeout?: number;
-  /** Ends the load: what is in flight still comes back. */
+  /** Stops the load. Lines in flight are still awaited. */
   signal?: AbortSignal;
 }
 
 /**
- * Loads an echo server, and compares every byte that comes back. It ends at the first fault.
+ * Loads an echo server, and compares every byte that comes back. It stops at the first fault.
  *
  * @param connect Opens a connection.
- * @param options How many, of what, for how long.
- * @returns What was measured, and the fault that ended it, if any. Without one, everything that
- * was sent has come back.
- * @throws {RangeError} If a number is out of its range.
+ * @param options How many connections, which lines, and for how long.
+ * @returns The measurements, and the fault that ended the load, if any. Without a fault,
+ * everything sent has come back.
+ * @throws {RangeError} If an option is out of range.
  *
  * @example
  * ```ts

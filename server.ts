@@ -1,12 +1,12 @@
 /**
- * The echo server of CS:APP: `open_listenfd`, one accept loop, which is the lecture's
- * iterative server with one slot and a concurrent one with more, and `echo`. Imported, the
- * module is these; run, it is the program.
+ * The echo server of CS:APP: `open_listenfd`, the accept loop, and `echo`. With one slot the
+ * loop is the lecture's iterative server, with more a concurrent one. Import the module to use
+ * these functions, or run it as a program.
  *
- * The lecture's way is here from top to bottom: `openListenfd` is getaddrinfo, socket, bind
- * and listen; `serve` is accept and close; `echo` is between them. What goes beyond it lies in
- * `server/`, the program in `server/program.ts`. `docs/echoserveri.ts` is the lecture's `main`
- * as the book writes it, in 24 lines.
+ * The lecture's calls are here, in order: `openListenfd` is getaddrinfo, socket, bind and
+ * listen; `serve` is accept and close; `echo` runs in between. Everything beyond the lecture is
+ * in `server/`, and the program in `server/program.ts`. `docs/echoserveri.ts` is the book's
+ * `main`, in 24 lines.
  *
  * @module
  */
@@ -21,21 +21,21 @@ import { EchoStats } from "./server/stats.ts";
 import { TlsListenfd, type TlsOptions } from "./server/tls.ts";
 
 export {
-  /** What a connection must have to be served. */
+  /** What `serve` needs of a connection. */
   type Conn,
-  /** The connected descriptor that a handler gets. */
+  /** The connected descriptor that a handler receives. */
   Connfd,
 } from "./server/connfd.ts";
 export {
   /** What ended a connection. */
   type Cause,
-  /** What bounds the connections of a server. */
+  /** The limits on a server's connections. */
   type ConnectionOptions,
   /** The counters of `serve`. */
   ServeStats,
 } from "./server/connections.ts";
 export {
-  /** Both ends of a connection, as a PROXY header names them. */
+  /** The addresses of both ends of a connection. */
   type Endpoints,
   /** Reads a PROXY header, version 1 or 2. */
   readProxyHeader,
@@ -47,9 +47,9 @@ export {
 export {
   /** The server's side of a TLS connection. */
   TlsConnfd,
-  /** A listening descriptor that gives clients who have shaken hands. */
+  /** A listening descriptor that accepts connections once their TLS handshake is done. */
   TlsListenfd,
-  /** A certificate and its key. */
+  /** The certificate and its key. */
   type TlsOptions,
 } from "./server/tls.ts";
 export {
@@ -59,35 +59,35 @@ export {
   UnixListenfd,
 } from "./server/unix.ts";
 
-/** Connections that the kernel queues for a listener: `LISTENQ` of csapp.h. */
+/** The default backlog, in connections: `LISTENQ` of csapp.h. */
 export const LISTENQ = 1024;
 
-/** What {@linkcode openListenfd} takes. */
+/** Options of {@linkcode openListenfd}. */
 export interface ListenOptions {
   /**
-   * The address to listen on. Unless given, all of the machine's: `::`, which takes IPv4
-   * too, or `0.0.0.0` where there is no IPv6.
+   * The address to listen on. Default: all of the machine's addresses, as `::`, which accepts
+   * IPv4 too, or as `0.0.0.0` where there is no IPv6.
    */
   host?: string;
-  /** Connections that the kernel may queue, {@linkcode LISTENQ} unless given. */
+  /** How many connections the kernel may queue: listen(2). Default: {@linkcode LISTENQ}. */
   backlog?: number;
   /**
-   * Whether other threads of this process may listen on the same socket, by opening the
-   * same host and port: they share its queue.
+   * Whether other threads of this process may open the same host and port, to share the socket
+   * and its queue. Default: false.
    */
   shared?: boolean;
 }
 
 /**
- * Opens a listening descriptor: `open_listenfd` of csapp.c. `Deno.listen` is getaddrinfo,
+ * Opens a listening descriptor: `open_listenfd` of csapp.c. `Deno.listen` does getaddrinfo,
  * socket, setsockopt (SO_REUSEADDR), bind and listen.
  *
- * @param port The port, 0 to 65535; 0 takes any free one.
+ * @param port The port, 0 to 65535; 0 picks a free one.
  * @param options The address and the length of the queue.
  * @returns The listening descriptor.
  * @throws {RangeError} If the port is not an integer from 0 to 65535.
- * @throws {Error} Of the class that `Deno.listen` throws, if the address can't be listened
- * on; its message names the address, the port and the cause.
+ * @throws {Error} If `Deno.listen` fails: the error it throws, such as
+ * `Deno.errors.AddrInUse`, with the address, the port and the cause in its message.
  *
  * @example
  * ```ts
@@ -122,11 +122,12 @@ export function openListenfd(port: number, options: ListenOptions = {}): Deno.Tc
 /**
  * Opens a listening descriptor that speaks TLS.
  *
- * @param port The port, 0 to 65535; 0 takes any free one.
+ * @param port The port, 0 to 65535; 0 picks a free one.
  * @param options The certificate and its key, the address, the queue.
  * @returns The listening descriptor.
- * @throws {Error} As {@linkcode openListenfd} does, and if the certificate or its key is
- * none.
+ * @throws {Deno.errors.InvalidData} If the certificate or the key can't be parsed, or they don't
+ * match.
+ * @throws {Error} As {@linkcode openListenfd} does.
  *
  * @example
  * ```ts
@@ -156,43 +157,46 @@ export function openTlsListenfd(
 export interface Listenfd {
   /** Resolves to the next connection. */
   accept(): Promise<Conn>;
-  /** Ends the listener, and rejects a pending `accept` with `BadResource`. */
+  /** Closes the listener, and rejects a pending `accept` with `Deno.errors.BadResource`. */
   close(): void;
-  /** Clients who have connected, and whom `accept` doesn't give yet. */
+  /** Connections already made that `accept` hasn't returned yet, such as TLS handshakes. */
   readonly shaking?: number;
 }
 
-/** What {@linkcode serve} takes. */
+/** Options of {@linkcode serve}. */
 export interface ServeOptions extends ConnectionOptions {
   /**
-   * Ends the server. Who is connected by then, or waits in the kernel's queue, is served
-   * within the grace; then the listener is closed.
+   * Stops the server. Connections that are open or in the kernel's queue at that time are still
+   * served, for up to `grace`; then the listener is closed.
    */
   signal?: AbortSignal;
   /**
    * Milliseconds that open connections may go on after the signal; then they are closed.
-   * For ever unless given.
+   * Default: no limit.
    */
   grace?: number;
-  /** Clients that are taken out of the queue after the signal, {@linkcode LISTENQ} at most. */
+  /**
+   * After the signal, the most connections to accept from the queue. Default:
+   * {@linkcode LISTENQ}.
+   */
   backlog?: number;
 }
 
-/** Milliseconds to the next try, or less, when accept(2) fails. */
+/** Milliseconds before the next try when accept(2) fails; less if a connection ends. */
 const ACCEPT_PAUSE = 100;
 
 /**
- * Accepts connections and gives each to `handler`, and closes it when the handler has ended.
- * The loop takes a slot before it accepts: those who find none wait in the kernel's queue.
+ * Accepts connections, passes each to `handler`, and closes it when the handler returns. The
+ * loop waits for a free slot before it accepts, so further clients wait in the kernel's queue.
  *
- * @param listenfd A listening descriptor. `serve` closes it when it ends.
- * @param handler Serves one connection. It is no longer waited for when its connection has
- * been idle for too long, has lasted too long, or the grace has run out.
- * @param options How many at once, for how long, and how it ends.
- * @returns The counters, when the signal has aborted, or the listener was closed, and the
- * last connection has ended.
- * @throws {RangeError} If `concurrency` is not an integer of 1 or more, or a time not a
- * number of 0 or more.
+ * @param listenfd A listening descriptor. `serve` closes it at the end.
+ * @param handler Serves one connection. `serve` stops waiting for it once it has closed the
+ * connection: idle for too long, open for too long, or out of grace.
+ * @param options How many connections at once, for how long, and how to stop.
+ * @returns The counters, once the signal has aborted or the listener was closed, and the last
+ * connection has ended.
+ * @throws {RangeError} If `concurrency` is not an integer of at least 1, or a time is not a
+ * number of at least 0.
  *
  * @example
  * ```ts
@@ -225,7 +229,7 @@ export async function serve(
     try {
       listenfd.close();
     } catch {
-      // Its owner has closed it.
+      // Already closed by its owner.
     }
   };
   const cancels: (() => void)[] = [];
@@ -256,10 +260,10 @@ export async function serve(
       connections.add(conn);
     } catch (error) {
       accepting.waiting = false;
-      if (error instanceof Deno.errors.BadResource) break; // it was closed
-      // The client has reset its connection while it waited in the queue.
+      if (error instanceof Deno.errors.BadResource) break; // listenfd was closed
+      // The client reset its connection in the queue.
       if (error instanceof Deno.errors.NotConnected) continue;
-      // Out of descriptors, say: accept would throw at once, again and again.
+      // Out of descriptors, for example: accept would fail again at once.
       if (String(error) !== lastError) connections.fault(error);
       lastError = String(error);
       await Promise.race([sleep(ACCEPT_PAUSE), connections.change()]);
@@ -273,37 +277,37 @@ export async function serve(
 }
 
 /**
- * Bytes of a burst. A larger one goes back later: while it is read, the client waits
- * (measured: 8000-byte lines, eight under way, with 64 KiB at two thirds the speed).
+ * Bytes of the echo buffer. With a larger one the client waits while it fills (measured: with
+ * 64 KiB, 8000-byte lines, eight in flight, go at two thirds of the speed).
  *
  * @internal
  */
 export const ECHO_BUFSIZE = 16_384;
 
-/** Buffers of bursts that have gone back: one serves all who don't stand still. */
+/** Buffers not in use. One is enough for all connections whose writes don't stall. */
 const spare: Uint8Array[] = [];
 
-/** What {@linkcode echo} takes. */
+/** Options of {@linkcode echo}. */
 export interface EchoOptions {
-  /** What the lines are read from; a new one on `connfd` unless given. */
+  /** The `Rio` to read lines from. Default: a new one on `connfd`. */
   rio?: Rio;
-  /** The counters to keep. */
+  /** Counters to update. */
   stats?: EchoStats;
   /**
-   * Called with the bytes of each line, or piece of one, of a burst, before they go back.
-   * If it returns a promise, they wait for it.
+   * Called for each batch of lines before it is written back, with the length in bytes of each
+   * line, or piece of a line. If it returns a promise, `echo` waits for it.
    */
   onLines?: (lengths: readonly number[]) => unknown;
 }
 
 /**
  * Reads lines and writes them back until EOF: `echo` of the book's echo server. Lines that
- * come together go back together, in one write. It doesn't close the descriptor. A line of
- * `MAXLINE` bytes or more comes and goes in pieces.
+ * arrive together are written back together, in one write. A line of `MAXLINE` bytes or more is
+ * read and written in pieces. The descriptor stays open.
  *
  * @param connfd A connected descriptor, or anything with `read` and `write`.
- * @param options What to call for the lines, and what counts them.
- * @throws {Error} What reading, writing and `onLines` throw.
+ * @param options The reader, the counters, and a callback for each batch of lines.
+ * @throws {Error} Whatever `read`, `write` or `onLines` throws.
  *
  * @example
  * ```ts

@@ -1,7 +1,7 @@
 /**
- * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks, each cell 0.3 seconds and more
- * with many connections, three rounds in turn. Prints medians and ratios, and writes everything
- * to `bench/results.json`, or to the file given. It takes ten minutes.
+ * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks. By default each cell takes 0.3
+ * seconds, more with many connections, in three rounds. Prints medians and ratios, and writes
+ * everything to `bench/results.json` or `FILE`. It takes ten minutes.
  */
 import { type ClientRow, measureClients } from "./clients.ts";
 import { curve as curveOf, CURVE_SERVERS } from "./curve.ts";
@@ -10,14 +10,14 @@ import { LENGTHS, measureRio, type RioRow } from "./rio.ts";
 import { type Effort, effort, has, here, printMissing } from "./run.ts";
 import { type Load, measureServers, type ServerRow, SERVERS } from "./servers.ts";
 
-/** What `results.json` holds. */
+/** The contents of `results.json`. */
 export interface Results extends Effort {
   date: string;
-  /** How long it took. */
+  /** How long the run took. */
   minutes: number;
   machine: { cpu: string; cores: number; gigabytes: number; os: string };
   versions: Record<string, string>;
-  /** What was left out. */
+  /** What couldn't be measured, and why. */
   missing: string[];
   servers: ServerRow[];
   curve: ServerRow[];
@@ -40,12 +40,12 @@ const SERVER_LOADS = [
   [50, 16, 8000],
 ];
 const CLIENT_LOADS = [[1, 1, 64], [50, 1, 64], [1000, 1, 64], [50, 16, 64], [50, 16, 8000]];
-/** By turns it is a matter of many connections: the curve has it. */
+/** Turns matter only with many connections: the curve measures them. */
 const PEERS = Object.keys(SERVERS).filter((name) => !name.includes("by turns"));
 const FILE_SIZE = 100_000_000;
 
 const given = effort(0.3, 3);
-/** Whether it is only to be seen to work. */
+/** Whether this is only a smoke test. */
 const quick = given.seconds < 0.1;
 const file = Deno.args[2] ?? here("results.json");
 const loads = (shapes: number[][]): Load[] =>
@@ -56,7 +56,7 @@ const start = performance.now();
 const servers = await measureServers(loads(SERVER_LOADS), PEERS, given);
 const curve = await measureServers(curveOf(quick ? [50] : undefined), CURVE_SERVERS, given);
 const clients = await measureClients(quick ? FILE_SIZE / 100 : FILE_SIZE, given.rounds);
-// A client in JavaScript starts cold each time, which a server doesn't.
+// A client in JavaScript starts cold each time, unlike a server.
 const warm = { ...given, seconds: given.seconds * 4 };
 const load = await measureLoad(loads(CLIENT_LOADS), warm);
 const rio = await measureRio(quick ? [64] : LENGTHS, given);
@@ -78,7 +78,7 @@ const results: Results = {
 };
 const short = (_: string, value: unknown) =>
   typeof value === "number" ? Number(value.toPrecision(5)) : value;
-// A row a line.
+// One row per line.
 const text = JSON.stringify(results, short, 1).replace(/\n {3,}/g, " ").replace(/\n {2}}/g, " }");
 await Deno.writeTextFile(file, text + "\n");
 console.log(`written to ${file}`);
@@ -102,7 +102,7 @@ function read(path: string): string {
   }
 }
 
-/** What is on this machine, each as it says itself. */
+/** The versions of the programs on this machine, as each prints it. */
 function versions(): Record<string, string> {
   const commands: [name: string, command: string][] = [
     ["node", "node --version"],

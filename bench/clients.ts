@@ -1,11 +1,11 @@
-/** Echo clients: a file of 100 MB through each, to the C server that is the limit. */
+/** Benchmarks echo clients: each sends a 100 MB file to the fastest server, in C. */
 import { compile, deno, has, median, printTable, startServer, temporary } from "./run.ts";
 import { LIMIT, SERVERS } from "./servers.ts";
 
-/** Bytes of a line of the file. */
+/** Bytes per line of the file. */
 const LENGTH = 1000;
 
-/** A client: megabytes a second of each round. */
+/** A client, with megabytes per second in each round. */
 export interface ClientRow {
   peer: string;
   bytes: number;
@@ -22,7 +22,7 @@ const CLIENTS: Record<string, ((port: string) => string[]) | undefined> = {
   "socat": has("socat") ? (port) => ["socat", "-t9", "-", `TCP:127.0.0.1:${port}`] : undefined,
 };
 
-/** Sends so many bytes through each client, in turn, and compares what comes back. */
+/** Sends a file through each client, in turn, and compares what comes back. */
 export async function measureClients(
   bytes: number,
   rounds: number,

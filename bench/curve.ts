@@ -1,7 +1,7 @@
 /**
- * `deno task bench:server [SECONDS] [ROUNDS] [CLIENTS...]`: our server, from 50 to 3000 clients, beside the
- * plain loop, which a setting of Deno's makes fair; and our server without that setting, where it
- * has its reads take turns.
+ * `deno task bench:server [SECONDS] [ROUNDS] [CLIENTS...]`: our server with 50 to 3000 clients,
+ * beside a plain loop that a Deno setting makes fair, and our server without that setting, where
+ * its reads take turns.
  */
 import { effort, printMissing } from "./run.ts";
 import { type Load, measureServers } from "./servers.ts";

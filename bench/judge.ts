@@ -1,4 +1,4 @@
-/** The table of docs/judge.md: what others make of judge's cases. */
+/** The table of docs/judge.md: how other echo servers do in judge's cases. */
 import { compile, has, here, run, temporary } from "./run.ts";
 
 const DOC = new URL("../docs/judge.md", import.meta.url).pathname;
@@ -13,7 +13,7 @@ Server(("", int(sys.argv[1])), Handler).serve_forever()`;
 const NODE = `require("net").createServer((c) => c.pipe(c)).listen(process.argv[1])`;
 const OURS = `${Deno.execPath()} run --allow-net --allow-read=${ROOT} ${ROOT}server.ts {port}`;
 
-/** What is tried: its name, the program that it needs, and how it is started. */
+/** The servers: a name, the program needed, and a function that returns the command line. */
 const SERVERS: [name: string, needs: string, start: () => string | Promise<string>][] = [
   ...["i", "p", "s", "t", "t_pre"].map((kind): typeof SERVERS[number] => [
     `C: \`echoserver${kind}\``,
@@ -37,7 +37,7 @@ const MARKS: Record<string, string> = {
   "not tried": "✗",
 };
 
-/** What `--json` prints. */
+/** The output of `--json`. */
 interface Verdicts {
   cases: { name: string; verdict: string; saw?: string }[];
 }

@@ -1,8 +1,8 @@
-/** What load.ts costs, beside `loadgen` in C: the same server, the same run, in turn. */
+/** Benchmarks load.ts beside `loadgen` in C, in turn, on the same server in the same run. */
 import { deno, type Effort, median, printTable, run, startServer } from "./run.ts";
 import { generate, LIMIT, type Load, SERVERS, show } from "./servers.ts";
 
-/** A client under a load: lines a second and processor time a line, of each round. */
+/** A client and a load, with lines per second and CPU time per line in each round. */
 export interface LoadRow extends Load {
   client: string;
   linesPerSecond: number[];
@@ -24,7 +24,7 @@ type Client = (port: string, load: Load, seconds: number) => Promise<Report>;
 
 const ours = (...flags: string[]): Client => async (port, load, seconds) => {
   const { connections, depth, length } = load;
-  // As loadgen counts them: the warm-up is a fifth of all.
+  // Like loadgen, whose warm-up is the first fifth of all seconds.
   const shape = { connections, depth, length, seconds: seconds * 5 / 6 };
   const given = Object.entries(shape).map(([name, value]) => `--${name}=${value}`);
   const output = await run(deno("../load.ts", "127.0.0.1", port, "--json", ...given, ...flags), {
@@ -50,7 +50,7 @@ const CLIENTS: Record<string, Client> = {
   "load.ts --workers=2": ours("--workers=2"),
 };
 
-/** Both clients under each load, in turn. */
+/** Measures both clients with each load, in turn. */
 export async function measureLoad(
   loads: Load[],
   { seconds, rounds }: Effort,

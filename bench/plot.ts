@@ -1,8 +1,7 @@
 /**
- * `deno task bench:plot`: draws `bench/results.json` as SVG pictures to `docs/img`, and fills the
- * tables of `docs/performance.md`. The pictures have no background, and colours halfway between
- * black and white, so that they can be read in light and in dark. Other files may be given:
- * `[RESULTS] [FOLDER] [PAGE]`.
+ * `deno task bench:plot [RESULTS] [FOLDER] [PAGE]`: draws `bench/results.json` as SVG pictures in
+ * `docs/img`, and fills in the tables of `docs/performance.md`. The pictures have no background
+ * and mid-tone colours, so that they are legible in light and dark mode.
  */
 import { compile, type TopLevelSpec } from "npm:vega-lite@^6";
 import { parse, View } from "npm:vega@^6";
@@ -29,7 +28,7 @@ const COLOURS: Record<string, string> = {
   "socat": "#a0703c",
   "ncat": "#c09060",
 };
-/** Those drawn by connections: more lines can't be told apart. */
+/** The servers drawn by connections: with more lines the picture is hard to read. */
 const BY_CONNECTIONS = [
   "C, epoll",
   "Go",
@@ -179,7 +178,7 @@ function colour(field: string, colours: Record<string, string>, domain = Object.
   return { field, type: "nominal" as const, title: null, scale: { domain, range } };
 }
 
-/** Draws a picture, with what was measured on under it. */
+/** Draws a picture, with the machine and the versions below it. */
 async function draw(name: string, heading: string, picture: object): Promise<void> {
   const spec = {
     title: { text: under, orient: "bottom", fontSize: 11, fontWeight: "normal", offset: 12 },

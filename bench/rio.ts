@@ -1,7 +1,7 @@
 /**
- * `deno task bench:rio [SECONDS] [ROUNDS] [LENGTH...]`: how fast lines of 16, 64, 1000 and 8000
- * bytes, or of the lengths given, are read from a sender that never waits, over a loopback
- * socket: each way of RIO beside the ways that people take elsewhere.
+ * `deno task bench:rio [SECONDS] [ROUNDS] [LENGTH...]`: how fast RIO and other line readers read
+ * lines of 16, 64, 1000 and 8000 bytes, or of the lengths given, over a loopback socket from a
+ * sender that never waits.
  */
 import {
   compile,
@@ -17,14 +17,14 @@ import {
   start,
 } from "./run.ts";
 
-/** Bytes of a line, of each table. */
+/** Bytes per line, one table each. */
 export const LENGTHS = [16, 64, 1000, 8000];
 const C = "C, rio_readlineb";
 const GO = "Go, ReadSlice";
-/** Those that read by `for await`. */
+/** The readers that use `for await`. */
 const FOR_AWAIT = ["TextLineStream", "Node, readline for await"];
 
-/** A way to read lines: lines a second of each round. */
+/** A way to read lines, with lines per second in each round. */
 export interface RioRow {
   peer: string;
   length: number;
@@ -58,7 +58,7 @@ const PEERS: Record<string, Peer | undefined> = {
     : undefined,
 };
 
-/** Reads lines in each way, in turn. */
+/** Measures each way to read lines, in turn. */
 export async function measureRio(
   lengths: number[],
   { seconds, rounds }: Effort,

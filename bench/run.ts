@@ -1,21 +1,21 @@
-/** What the benchmarks share: programs to compile, start and run, medians and tables. */
+/** Shared by the benchmarks: compiling, starting and running programs, medians and tables. */
 
 const BIN = new URL("bin/", import.meta.url).pathname;
-/** A program of the same run, on PATH or not. */
+/** The path of deno, which may not be on PATH. */
 const DENO = Deno.execPath();
 
-/** How long a cell of a benchmark is measured, and how often. */
+/** How long to measure each cell of a benchmark, and how many times. */
 export interface Effort {
   seconds: number;
   rounds: number;
 }
 
-/** The effort of a command line, `[SECONDS] [ROUNDS]`. */
+/** Reads the effort from a command line: `[SECONDS] [ROUNDS]`. */
 export function effort(seconds: number, rounds: number, args: string[] = Deno.args): Effort {
   return { seconds: Number(args[0] ?? seconds), rounds: Number(args[1] ?? rounds) };
 }
 
-/** The path of a file of this folder. */
+/** The path of a file in this folder. */
 export function here(name: string): string {
   return new URL(name, import.meta.url).pathname;
 }
@@ -26,12 +26,12 @@ export function temporary(name: string): string {
   return BIN + name;
 }
 
-/** How a script is run by Deno. */
+/** The command that runs a script with Deno. */
 export function deno(path: string, ...args: string[]): string[] {
   return [DENO, "run", "--quiet", "--no-check", "--no-config", "--allow-all", here(path), ...args];
 }
 
-/** Compiles a C or Go file of this folder, and returns the program; undefined without compiler. */
+/** Compiles a C or Go file of this folder; returns the program, undefined without a compiler. */
 export async function compile(source: string): Promise<string | undefined> {
   const path = here(source);
   const program = temporary(path.split("/").at(-1)!.replace(/\.(c|go)$/, ""));
@@ -43,7 +43,7 @@ export async function compile(source: string): Promise<string | undefined> {
   return program;
 }
 
-/** Whether a program is on this machine. */
+/** Whether a program is installed. */
 export function has(program: string): boolean {
   return new Deno.Command("sh", { args: ["-c", `command -v ${program}`] }).outputSync().success;
 }
@@ -69,13 +69,13 @@ export async function start(
   return [process, new TextDecoder().decode(value).trim()];
 }
 
-/** A port that was free a moment ago. */
+/** Finds a free port. */
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-/** Milliseconds that a server has to listen. */
+/** The most milliseconds until a server listens. */
 const START = 10_000;
 
 /** A server on a free port. */
@@ -83,7 +83,7 @@ export interface Running extends AsyncDisposable {
   port: string;
 }
 
-/** Starts a server whose output goes to files of its name, and waits until it accepts. */
+/** Starts a server, with its output in files of its name, and waits until it accepts. */
 export async function startServer(
   name: string,
   command: (port: string) => string[],
@@ -91,7 +91,7 @@ export async function startServer(
 ): Promise<Running> {
   const port = `${freePort()}`;
   const quoted = command(port).map((arg) => `'${arg}'`).join(" ");
-  // In a session of its own, so that what it forks ends with it.
+  // In a session of its own, so that its children can be killed with it.
   const process = new Deno.Command("setsid", {
     args: [
       "sh",
@@ -104,7 +104,7 @@ export async function startServer(
     try {
       Deno.kill(-process.pid, "SIGKILL");
     } catch {
-      // All of them have ended.
+      // All have exited.
     }
     await process.status;
   };
@@ -122,23 +122,23 @@ export async function startServer(
   }
 }
 
-/** The one in the middle. */
+/** The median. */
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
-/** A table in Markdown, all columns of which but the first are numbers. */
+/** A Markdown table. All columns but the first are numbers. */
 export function table(head: string[], rows: string[][]): string {
   const lines = [head, head.map((_, i) => i === 0 ? "---" : "---:"), ...rows];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** Prints such a table. */
+/** Prints a Markdown table. */
 export function printTable(head: string[], rows: string[][]): void {
   console.log(table(head, rows) + "\n");
 }
 
-/** Says what couldn't be measured, and why. */
+/** Prints what couldn't be measured, and why. */
 export function printMissing(missing: string[]): void {
   if (missing.length > 0) console.log(`left out: ${missing.join("; ")}\n`);
 }

@@ -1,4 +1,4 @@
-/** Echo servers under `loadgen`, which costs the least of all clients: no runtime is measured. */
+/** Benchmarks echo servers with `loadgen`, in C, so that no client's runtime is measured. */
 import {
   compile,
   deno,
@@ -12,14 +12,14 @@ import {
   startServer,
 } from "./run.ts";
 
-/** What `loadgen` does: connections, lines in flight on each, and bytes of a line. */
+/** A load for `loadgen`: connections, lines in flight on each, and bytes per line. */
 export interface Load {
   connections: number;
   depth: number;
   length: number;
 }
 
-/** A server under a load: lines a second of each round, and medians of microseconds. */
+/** A server and a load: lines per second in each round, and latencies in µs, medians. */
 export interface ServerRow extends Load {
   peer: string;
   linesPerSecond: number[];
@@ -30,18 +30,18 @@ export interface ServerRow extends Load {
   max: number;
 }
 
-/** A server, if all that it needs is on this machine. */
+/** How to start a server, if what it needs is installed. */
 interface Server {
   command?: (port: string) => string[];
   env?: Record<string, string>;
-  /** Connections that it can have: a process each takes its time. */
+  /** The most connections to measure: one process each takes long to start. */
   max?: number;
 }
 
 const FAIR = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "100" };
 const ours = (...flags: string[]): Server => ({
   command: (port) => deno("../server.ts", port, "--concurrency=10000", "--backlog=4096", ...flags),
-  env: FAIR, // as `deno task server` has it
+  env: FAIR, // like `deno task server`
 });
 const plain = (port: string) => deno("peers/plain_echo.ts", port);
 const compiled = (program: string | undefined, max?: number): Server => ({
@@ -53,7 +53,7 @@ const installed = (program: string, args: (port: string) => string[], max?: numb
   max,
 });
 
-/** What `loadgen` is compared with: one thread, as few system calls as there can be. */
+/** The upper limit: one thread, with as few system calls as possible. */
 export const LIMIT = "C, epoll";
 
 /** All servers, by name. */
@@ -85,7 +85,7 @@ export const SERVERS: Record<string, Server> = {
 
 const loadgen = await compile("loadgen.c");
 
-/** Runs `loadgen`, and returns the numbers that it prints, by name. */
+/** Runs `loadgen`, and returns the numbers it prints, by name. */
 export async function generate(
   port: string,
   { connections, depth, length }: Load,
@@ -99,8 +99,8 @@ export async function generate(
 }
 
 /**
- * The servers under each load. Each is started anew for a load, and then they are driven in turn,
- * round after round; those whose turn it isn't are idle.
+ * Measures the servers with each load. All are started again for each load, and then measured in
+ * turn, round after round, while the others are idle.
  */
 export async function measureServers(
   loads: Load[],
@@ -155,12 +155,12 @@ export async function measureServers(
   return { rows, missing };
 }
 
-/** Many connections take their time to be accepted, which should be over with the warm-up. */
+/** The more connections, the longer: all should be accepted by the end of the warm-up. */
 function patience({ connections }: Load): number {
   return 1 + connections / 400;
 }
 
-/** A load in words. */
+/** Describes a load. */
 export function show({ connections, depth, length }: Load): string {
   return `${connections} connections, depth ${depth}, ${length} B`;
 }

@@ -1,9 +1,9 @@
 /**
- * `deno task soak [MINUTES]`: our server under all that clients can do to it, over TCP, TLS, a
- * Unix socket and in threads, ten minutes in all. Each server lives three times: it is told to
- * end in the middle of traffic, has to serve that to its end, and is started anew. Prints a
- * table of memory and descriptors, and ends with 1 if a byte was wrong, a client was dropped, or a
- * server didn't end in good order. Needs Linux; with python3 clients are reset too.
+ * `deno task soak [MINUTES]`: our server under everything that clients can do to it, over TCP, TLS,
+ * a Unix socket and with threads. Default: ten minutes in all. Each server has three lives: it is
+ * stopped in the middle of traffic, must serve that to its end, and is started again. Prints a
+ * table of memory and descriptors. Exits with 1 if a byte was wrong, a client was dropped, or a
+ * server didn't exit with 0. Needs Linux; with python3, connections are reset too.
  */
 import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
 import { sleep, within } from "../net/time.ts";
@@ -11,7 +11,7 @@ import { Rio, rioWriten } from "../rio.ts";
 import { deno, has, here, printTable } from "./run.ts";
 
 const LIVES = 3;
-/** Looks at the memory and the descriptors in one life, after that at its beginning. */
+/** Checks of memory and descriptors per life, besides the one at the start. */
 const LOOKS = 3;
 const GRACE = 20;
 const HOST = "127.0.0.1";
@@ -22,11 +22,11 @@ type Conn = Deno.Conn<Deno.Addr>;
 /** A way to reach a server. */
 interface Way {
   name: string;
-  /** What the server is told. */
+  /** The server's flags. */
   flags: string[];
-  /** Connects, and shakes hands if there is TLS. */
+  /** Connects, with a TLS handshake if there is TLS. */
   connect(port: number): Promise<Conn>;
-  /** Connects, and no more than that. */
+  /** Connects, without a TLS handshake. */
   knock(port: number): Promise<Conn>;
 }
 
@@ -52,10 +52,10 @@ function ways(folder: string): Way[] {
   ];
 }
 
-/** A server in one of its lives. */
+/** One life of a server. */
 class Server {
   port = 0;
-  /** What it has told. */
+  /** Its standard error so far. */
   told = "";
   readonly #process: Deno.ChildProcess;
   readonly #listening = Promise.withResolvers<void>();
@@ -85,7 +85,7 @@ class Server {
     this.#listening.reject(new Error(`the server ended: ${this.told}`));
   }
 
-  /** Memory, in MiB, and descriptors. */
+  /** Its memory in MiB, and its number of descriptors. */
   look(): string[] {
     try {
       const proc = `/proc/${this.#process.pid}`;
@@ -97,7 +97,7 @@ class Server {
     }
   }
 
-  /** Tells it to end; resolves to its exit code, -1 if it had to be killed. */
+  /** Stops it; resolves to its exit code, or -1 if it had to be killed. */
   async drain(): Promise<number> {
     this.#kill("SIGTERM");
     const status = await within(2 * GRACE * 1000, this.#process.status);
@@ -125,7 +125,7 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** Sends so many MiB and FIN, reads from `late` milliseconds on, and compares every byte. */
+/** Sends a line of `length` MiB and FIN, reads after `late` ms, and compares every byte. */
 async function longLine(clientfd: Conn, length: number, late: number): Promise<void> {
   const block = randomBytes(MiB).map((b) => b === 10 ? 11 : b);
   const sending = (async () => {
@@ -145,7 +145,7 @@ async function longLine(clientfd: Conn, length: number, late: number): Promise<v
   if (back !== length * MiB) throw new Error(`${back} bytes came back`);
 }
 
-/** What a client does with a connection; it throws if what comes back isn't what it sent. */
+/** What a client does; throws if what comes back isn't what it sent. */
 type Deed = (connect: () => Promise<Conn>, knock: () => Promise<Conn>) => Promise<void>;
 
 const DEEDS: Record<string, Deed> = {
@@ -195,13 +195,13 @@ const DEEDS: Record<string, Deed> = {
     (await knock()).close();
     await sleep(2);
   },
-  // Over TLS they are bytes that are none of it: Deno doesn't let go of a TLS client that is full.
+  // Over TLS these bytes aren't TLS: Deno can't close a TLS client whose buffers are full.
   async "send and never read"(_connect, knock) {
     using clientfd = await knock();
     const block = new Uint8Array(MiB);
     const sending = (async () => {
       for (;;) await clientfd.write(block);
-    })().catch(() => {}); // it is closed below
+    })().catch(() => {}); // closed below
     await sleep(500);
     clientfd[Symbol.dispose]();
     await sending;
@@ -209,7 +209,7 @@ const DEEDS: Record<string, Deed> = {
   async "silent until the server ends it"(connect) {
     using clientfd = await connect();
     await clientfd.write(new Uint8Array(3));
-    await clientfd.read(new Uint8Array(1)).catch(() => {}); // or resets it
+    await clientfd.read(new Uint8Array(1)).catch(() => {}); // FIN or RST
   },
   async "silent before any byte"(_connect, knock) {
     using clientfd = await knock();
@@ -217,15 +217,15 @@ const DEEDS: Record<string, Deed> = {
     clientfd[Symbol.dispose]();
   },
 };
-/** Clients who do the same at once, if more than one. */
+/** The number of clients that do the same at once, if more than one. */
 const AT_ONCE: Record<string, number> = { "200 lines, one after the other": 5 };
 
-/** What clients did, how often, and what was wrong. */
+/** Runs clients, and counts what they did and what went wrong. */
 class Traffic {
   readonly done: Record<string, number> = {};
   readonly wrong: string[] = [];
 
-  /** Has clients do all they do until `stopping`, and the last of it to its end. */
+  /** Makes clients do everything, again and again until `stopping`, and waits for the last. */
   async go(way: Way, server: Server, stopping: AbortSignal): Promise<void> {
     const connect = () => way.connect(server.port);
     const knock = () => way.knock(server.port);
@@ -259,7 +259,7 @@ for n in itertools.count():
     time.sleep(0.01)
 `;
 
-/** Resets connections at any moment, until it is ended. */
+/** Resets connections at random moments until `end` is called. */
 function resets(port: number): { end(): Promise<unknown> } {
   if (port === 0 || !has("python3")) return { end: () => Promise.resolve() };
   const python = new Deno.Command("python3", { args: ["-c", RST, `${port}`] }).spawn();
@@ -271,7 +271,7 @@ function resets(port: number): { end(): Promise<unknown> } {
   };
 }
 
-/** One life of a server, in the middle of whose last traffic it is told to end. */
+/** Runs one life of a server, which is stopped in the middle of traffic. */
 async function live(way: Way, life: number, ms: number, traffic: Traffic): Promise<string[][]> {
   const server = await Server.start(way);
   const rows: string[][] = [];
@@ -284,7 +284,7 @@ async function live(way: Way, life: number, ms: number, traffic: Traffic): Promi
     await sleep(ms / LOOKS);
     look(`${(i * ms / LOOKS / 1000).toFixed(1)} s`);
   }
-  // Nobody comes any more; all who have come are to be served to their end.
+  // No new clients from now on; all that have connected must be served to their end.
   await reset.end();
   stop.abort();
   const code = await server.drain();

@@ -1,4 +1,4 @@
-/** The tables of docs/performance.md, from `results.json`. */
+/** Makes the tables of docs/performance.md from `results.json`. */
 import type { Results } from "./bench.ts";
 import { median, table } from "./run.ts";
 import type { Load, ServerRow } from "./servers.ts";
@@ -15,7 +15,7 @@ const LOADS = [
   [50, 16, 8000],
 ];
 
-/** Fills each `<!-- NAME -->` to `<!-- /NAME -->` of a page with the table of that name. */
+/** Puts each table between `<!-- NAME -->` and `<!-- /NAME -->` of a page. */
 export function fill(page: string, results: Results): string {
   return Object.entries(TABLES).reduce((text, [name, make]) => {
     const part = new RegExp(`(<!-- ${name} -->)[^]*(<!-- /${name} -->)`);
@@ -23,7 +23,7 @@ export function fill(page: string, results: Results): string {
   }, page);
 }
 
-/** What everything was measured on, in two lines. */
+/** The machine and the versions of everything measured, in two lines. */
 export function machine(results: Results): [string, string] {
   const { machine: { cpu, cores, os }, versions, date, rounds } = results;
   const names = ["deno", "node", "bun", "go", "gcc", "python3"];

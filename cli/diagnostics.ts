@@ -1,12 +1,12 @@
 /**
- * Standard error: the one place that writes to it. `console.error` throws when that fails
- * and waits when it is a full pipe; this does neither.
+ * Standard error: nothing else writes to it. `console.error` throws if a write fails, and blocks
+ * on a full pipe; `log` does neither.
  */
 import { sleep, within } from "../net/time.ts";
 
-/** Bytes of lines that may wait for a reader; those beyond are counted, not kept. */
+/** The most bytes of lines waiting to be written; lines beyond are counted, not kept. */
 const KEPT = 65_536;
-/** Milliseconds to the next try where somebody has made standard error non-blocking. */
+/** Milliseconds before the next try if standard error is non-blocking: EAGAIN. */
 const AGAIN = 20;
 
 const encoder = new TextEncoder();
@@ -15,7 +15,7 @@ let size = 0;
 let lost = 0;
 let writing: Promise<void> | undefined;
 
-/** Writes a line to standard error: never throws, never waits. */
+/** Writes a line to standard error. Never throws, never blocks. */
 export function log(line: string): void {
   const bytes = encoder.encode(`${line}\n`);
   if (size + bytes.length > KEPT) {
@@ -27,7 +27,7 @@ export function log(line: string): void {
   writing ??= writeAll();
 }
 
-/** Resolves when all lines are written, or after so many milliseconds. */
+/** Resolves when all lines are written, or after `ms` milliseconds. */
 export async function flushLog(ms: number): Promise<void> {
   if (writing !== undefined) await within(ms, writing);
 }
@@ -50,7 +50,7 @@ async function write(bytes: Uint8Array): Promise<void> {
     try {
       done += await Deno.stderr.write(bytes.subarray(done));
     } catch (error) {
-      // A full disk, a reader that has gone: there is nowhere to say it.
+      // The disk is full or the reader has closed: nowhere left to report it.
       if (!(error instanceof Deno.errors.WouldBlock)) return;
       await sleep(AGAIN);
     }

@@ -1,34 +1,34 @@
-/** The command line: what a program knows, what was given, and its numbers. */
+/** Command lines: their definition, help, parsing and numbers. */
 import { parse } from "./parser.ts";
 
-/** A command line that makes no sense: the usage line and exit code 2. */
+/** An invalid command line: the program prints its usage line and exits with code 2. */
 export class UsageError extends Error {}
 
-/** What a program may be told on its command line. */
+/** The definition of a program's command line. */
 export interface CommandLine {
-  /** The file that is run, without its ending. */
+  /** The program's file name, without its extension. */
   name: string;
   /** What the program does. */
   about: string;
-  /** The arguments that are no flags, each with what it means. */
+  /** The positional arguments, each with its help. */
   positionals: [name: string, help: string][];
-  /** The flags, `NAME` or `NAME=VALUE`, each with what it means. */
+  /** The flags, `NAME` or `NAME=VALUE`, each with its help. */
   flags: [flag: string, help: string][];
-  /** What stands at the end of the help. */
+  /** The last lines of the help. */
   notes: string;
 }
 
 /** A parsed command line. */
 export interface Flags {
-  /** The arguments that are no flags. */
+  /** The positional arguments. */
   positionals: string[];
-  /** The value of each flag that was given one. */
+  /** The values of flags of the form `NAME=VALUE`; undefined if not given. */
   values: { [flag: string]: string | undefined };
-  /** The flags without a value that were given. */
+  /** The flags given that take no value. */
   set: Set<string>;
 }
 
-/** The line that says how a program is called. */
+/** The usage line. */
 export function usage({ name, positionals, flags }: CommandLine): string {
   const parts = [...positionals.map(([name]) => name), ...flags.map(([flag]) => `--${flag}`)];
   return [`usage: ${name}.ts`, ...parts, "--help", "--version"].map((part, i) =>
@@ -53,12 +53,12 @@ export function help(commandLine: CommandLine): string {
 }
 
 /**
- * Parses a command line. What isn't a flag that the program knows, as it knows it, is
- * refused before a parser sees it, so that all parsers agree; with no flag, or with
- * `--help` or `--version` alone, none is loaded.
+ * Parses a command line. Invalid flags are rejected before a parser sees them, so that all
+ * parsers agree. Without flags, or with `--help` or `--version`, no parser is loaded.
  *
- * @throws {UsageError} If there is a flag that the program doesn't know, one without its
- * value or with a value too many, or a positional argument too many.
+ * @throws {UsageError} If a flag is unknown, lacks its value or has one that it doesn't take, or
+ * there are too many positional arguments.
+ * @throws {Error} If no parser can be loaded.
  */
 export async function parseFlags(args: string[], commandLine: CommandLine): Promise<Flags> {
   const string = commandLine.flags.filter(([flag]) => flag.includes("="))
@@ -73,7 +73,7 @@ export async function parseFlags(args: string[], commandLine: CommandLine): Prom
     const parsed = await parse(known, { string: [...string, "_"], boolean });
     flags.positionals = parsed._;
     for (const name of string) {
-      // minimist has all the values of a flag given twice, parseArgs the last.
+      // For a flag given twice minimist returns all values, parseArgs the last one.
       const value = [parsed[name]].flat().at(-1);
       if (value !== undefined) flags.values[name] = value as string;
     }
@@ -86,7 +86,7 @@ export async function parseFlags(args: string[], commandLine: CommandLine): Prom
   return flags;
 }
 
-/** Refuses what the program doesn't know, and puts each flag and its value into one argument. */
+/** Rejects invalid flags, and joins each flag and its value into one argument. */
 function check(args: string[], string: string[], boolean: string[]): string[] {
   const end = args.indexOf("--");
   const before = args.slice(0, end < 0 ? args.length : end);
@@ -112,9 +112,9 @@ function check(args: string[], string: string[], boolean: string[]): string[] {
 }
 
 /**
- * An integer of the command line.
+ * Converts an argument to an integer.
  *
- * @throws {UsageError} If `text` is no decimal integer from `min` to `max`.
+ * @throws {UsageError} If `text` is not a decimal integer from `min` to `max`.
  */
 export function toInteger(name: string, text: string, min: number, max: number): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
@@ -123,10 +123,10 @@ export function toInteger(name: string, text: string, min: number, max: number):
 }
 
 /**
- * A time of the command line, in seconds, decimals allowed.
+ * Converts an argument in seconds, decimals allowed, to milliseconds.
  *
  * @returns Milliseconds.
- * @throws {UsageError} If `text` is no decimal number from `min` to 1000000.
+ * @throws {UsageError} If `text` is not a decimal number from `min` to 1000000.
  */
 export function toMilliseconds(name: string, text: string, min: number = 0.001): number {
   const value = /^\d{1,7}(\.\d+)?$/.test(text) ? Number(text) : NaN;
@@ -134,7 +134,7 @@ export function toMilliseconds(name: string, text: string, min: number = 0.001):
   throw new UsageError(`${name} must be seconds from ${min} to 1000000, not ${text}`);
 }
 
-/** A number of things, such as "1 line" and "2 lines". */
+/** A count with its noun, such as "1 line" or "2 lines". */
 export function count(n: number, thing: string): string {
   return `${n} ${thing}${n === 1 ? "" : "s"}`;
 }

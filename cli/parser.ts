@@ -1,29 +1,29 @@
 /**
- * `parseArgs` of `@std/cli`, or `npm:minimist`, after which it is modelled, where JSR can't
- * be reached. It runs in a thread of its own: an import that a registry never answers
- * can't be given up and holds up every later one, but its thread can be ended.
+ * Parses flags with `parseArgs` of `@std/cli` or, where JSR is unreachable, with `npm:minimist`,
+ * on which parseArgs is modelled. Each runs in a worker: an import that a registry never answers
+ * can't be cancelled and blocks every later import, but a worker can be terminated.
  */
 import type { parseArgs } from "jsr:@std/cli@^1.0.25/parse-args";
 import { inTime } from "../net/time.ts";
 
-/** What {@linkcode parse} takes: that of `parseArgs` which both parsers have. */
+/** Options of {@linkcode parse}: those of `parseArgs` that both parsers know. */
 export type ParserOptions = Pick<
   NonNullable<Parameters<typeof parseArgs>[1]>,
   "string" | "boolean" | "alias"
 >;
-/** The flags that were found, and in `_` what is no flag. */
+/** The flags, and the positional arguments in `_`. */
 export type Parsed = { _: string[] } & Record<string, unknown>;
 
 const PARSERS = [
   { specifier: "jsr:@std/cli@^1.0.25/parse-args", name: "parseArgs" },
   { specifier: "npm:minimist@^1.2.8", name: "default" },
 ];
-/** Milliseconds after which the second registry is asked too. */
+/** Milliseconds before the second registry is tried too. */
 const HEAD_START = 700;
-/** Milliseconds for both. */
+/** The most milliseconds for both. */
 const LIMIT = 2200;
 
-/** What runs in the thread: from a data URL, which needs no permission. */
+/** The worker's code, as a data URL, which needs no permission. */
 const THREAD = `data:text/javascript,${
   encodeURIComponent(`onmessage = async ({ data: { specifier, name, args, options } }) => {
     try {
@@ -38,8 +38,8 @@ const THREAD = `data:text/javascript,${
 /**
  * Parses arguments.
  *
- * @throws {Error} If neither parser can be loaded within 2.2 seconds: one line that names
- * the causes.
+ * @throws {Error} If neither parser loads within 2.2 seconds; the message is one line with both
+ * causes.
  */
 export async function parse(args: string[], options: ParserOptions): Promise<Parsed> {
   const workers: (Worker | undefined)[] = [];

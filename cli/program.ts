@@ -1,4 +1,4 @@
-/** What becomes of a program: its command line in, its exit code out. */
+/** Runs a program: command line in, exit code out. */
 import { reason } from "../net/errors.ts";
 import { within } from "../net/time.ts";
 import { rioWriten } from "../rio.ts";
@@ -6,19 +6,19 @@ import { flushLog, log } from "./diagnostics.ts";
 import { type CommandLine, type Flags, help, parseFlags, usage, UsageError } from "./flags.ts";
 import { Stdout } from "./stdout.ts";
 
-/** The version of deno.json, which a program run from a URL can't read. */
+/** The version in deno.json, which a program run from a URL can't read. */
 export const VERSION = "0.2.0";
 
-/** The port of the programs unless one is given: csapp's own example. */
+/** The default port of all programs: the one of the book's examples. */
 export const PORT = 15213;
 
-/** Milliseconds that standard output and standard error have when a program must end. */
+/** The most milliseconds to flush standard output and standard error at exit. */
 export const LAST_WORDS = 500;
 
 /**
- * Runs a program: parses its command line, answers `--help` and `--version`, calls `main`
- * and ends with its exit code; with 1 and one line on standard error if it throws, with 2
- * and the usage line if it throws a `UsageError`.
+ * Runs a program: parses its command line, handles `--help` and `--version`, calls `main` and
+ * exits with the code it returns. If it throws, the program prints one line on standard error
+ * and exits with 1; on a {@linkcode UsageError} it adds the usage line and exits with 2.
  */
 export async function run(
   commandLine: CommandLine,
@@ -41,14 +41,14 @@ export async function run(
       log(usage(commandLine));
       return await exit(2, stdout);
     }
-    // Whoever read standard output, `head` say, has enough.
+    // The reader of standard output, such as `head`, has all it wants.
     if (error === stdout.error && error instanceof Deno.errors.BrokenPipe) return await exit(0);
     log(`${name}: ${reason(error)}`);
     return await exit(1, stdout);
   }
 }
 
-/** Ends the program, even where nobody reads what it has left to say. */
+/** Flushes standard output and standard error, for up to 0.5 s each, and exits. */
 export async function exit(code: number, stdout?: Stdout): Promise<never> {
   const flushed = stdout?.flush().catch(() => {}) ?? Promise.resolve();
   await Promise.all([within(LAST_WORDS, flushed), flushLog(LAST_WORDS)]);

@@ -1,19 +1,18 @@
-/** Standard output, buffered as C's stdio. */
+/** Standard output, buffered like C's stdio. */
 import { label } from "../net/errors.ts";
 import { sleep } from "../net/time.ts";
 import { rioWriten, type Writer } from "../rio.ts";
 
-/** Bytes of standard output that are written at once. */
+/** Bytes of a buffer, and of one write. */
 const BLOCK = 65_536;
-/** Milliseconds that a block waits for more. */
+/** The most milliseconds that bytes stay in the buffer. */
 const DELAY = 20;
-/** Milliseconds to the next try where somebody has made standard output non-blocking. */
+/** Milliseconds before the next try if standard output is non-blocking: EAGAIN. */
 const AGAIN = 10;
 
 /**
- * Standard output, buffered as C's stdio: by the line on a terminal, by the block otherwise,
- * and then for a fiftieth of a second at most. It holds 128 KiB at most; a writer waits
- * while a reader stalls.
+ * Standard output, buffered like C's stdio: by line on a terminal, otherwise by block, but for at
+ * most 20 ms. It holds at most 128 KiB: while a reader stalls, writers wait.
  */
 export class Stdout implements Writer {
   readonly #sink: Writer;
@@ -25,18 +24,18 @@ export class Stdout implements Writer {
   #writing: Promise<void> | undefined;
   #error: unknown;
 
-  /** What a write threw, and each call throws from then on. */
+  /** The error of the first failed write, which every later call throws too. */
   get error(): unknown {
     return this.#error;
   }
 
-  /** Buffers what goes to `sink`: standard output, or who hands it on. */
+  /** Buffers writes to `sink`: standard output, or something that forwards to it. */
   constructor(sink: Writer = STDOUT, byLine: boolean = Deno.stdout.isTerminal()) {
     this.#sink = sink;
     this.#byLine = byLine;
   }
 
-  /** As {@linkcode Stdout.print}, for up to a block of `p`. */
+  /** Like {@linkcode Stdout.print}, for the first 65536 bytes of `p`; returns how many it took. */
   async write(p: Uint8Array): Promise<number> {
     const bytes = p.subarray(0, BLOCK);
     await this.print(bytes);
@@ -44,12 +43,13 @@ export class Stdout implements Writer {
   }
 
   /**
-   * Takes bytes to be written, which stay together.
+   * Buffers bytes to write. They are never split by those of another call.
    *
    * @param p 1 to 65536 bytes.
-   * @param times How often they are to be written.
-   * @returns A promise if there is no room; it resolves when the bytes were taken.
-   * @throws What writing the bytes of an earlier call threw.
+   * @param times How many times to write them.
+   * @returns Undefined if there was room; otherwise a promise that resolves when the bytes are in
+   * the buffer.
+   * @throws {Error} The error of an earlier write.
    */
   print(p: Uint8Array, times: number = 1): Promise<void> | undefined {
     const start = this.#length;
@@ -58,14 +58,14 @@ export class Stdout implements Writer {
     if (this.#error !== undefined) throw this.#error;
     const buf = this.#buf;
     buf.set(p, start);
-    // What is there is doubled: a call a line costs several times as much.
+    // Double what is there: one call per line costs several times as much.
     for (let n = p.length; start + n < end; n *= 2) {
       buf.copyWithin(start + n, start, start + Math.min(n, end - start - n));
     }
     this.#length = end;
     if (this.#byLine) return this.flush();
     this.#timer ??= setTimeout(
-      () => this.flush().catch(() => {}), // it is thrown to the next call
+      () => this.flush().catch(() => {}), // the next call throws it
       DELAY,
     );
   }
@@ -79,7 +79,11 @@ export class Stdout implements Writer {
     }
   }
 
-  /** Writes all that was taken; throws what that throws, now and ever after. */
+  /**
+   * Writes everything buffered.
+   *
+   * @throws {Error} The error of this or an earlier write.
+   */
   async flush(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#error !== undefined) throw this.#error;
@@ -105,7 +109,7 @@ export class Stdout implements Writer {
   }
 }
 
-/** Deno.stdout, that waits where somebody has made it non-blocking: EAGAIN. */
+/** Deno.stdout, but if it is non-blocking it retries on EAGAIN. */
 const STDOUT: Writer = {
   async write(p) {
     for (;;) {

@@ -1,15 +1,15 @@
-/** A trace on standard error: an aligned line an event. */
+/** A trace on standard error, one aligned line per event. */
 import type { Tell } from "../net/trace.ts";
 import { log } from "./diagnostics.ts";
 
-/** Characters of the columns. */
+/** Widths of the columns, in characters. */
 const SIDE = 6;
 const CALL = 34;
 const RESULT = 10;
 
 /**
- * Prints events: seconds since the start of the program, the side, the call, its result, what
- * else there is to see, and what Deno does otherwise. On a terminal it is coloured.
+ * Returns a function that prints events: seconds since the program started, the side, the call,
+ * its result, details, and where Deno differs from the lecture. Coloured on a terminal.
  */
 export function traceTo(side: "server" | "client"): Tell {
   const paint = Deno.stderr.isTerminal() && !Deno.noColor

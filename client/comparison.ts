@@ -1,38 +1,38 @@
-/** Whether what comes back is what was sent, in bounded memory. */
+/** Checks that what comes back is what was sent, in bounded memory. */
 import { Buffer } from "node:buffer";
 
-/** Bytes that are kept as they were sent, at most: more than sockets have under way. */
+/** The most sent bytes kept as they are: more than fits into the buffers of sockets. */
 const KEPT = 1 << 24;
-/** Sums that are kept of what was sent beyond, and bytes of the first of them. */
+/** The most checksums kept for bytes beyond that, and the initial bytes per checksum. */
 const SUMS = 1024;
 const BLOCK = 65_536;
 
-/** Sent bytes of which only a sum is kept. */
+/** Sent bytes of which only a checksum is kept. */
 interface Block {
   length: number;
   sum: number;
 }
 
 /**
- * What was sent and hasn't come back. The first 16 MiB are kept as they are; what a peer
- * owes beyond is kept as sums of blocks, which grow with their number: no peer needs more
- * memory, however late it answers.
+ * The bytes sent that haven't come back yet. The first 16 MiB are kept as they are, the rest as
+ * checksums of blocks. Blocks double in size when there are too many, so memory is bounded
+ * however much the peer owes.
  */
 export class Comparison {
-  /** What came back and is the same. */
+  /** How many bytes came back the same. */
   same = 0;
-  /** The first place that differs, or its block, once there is one. */
+  /** The first byte that differs, or the range of its block, counted from 0. */
   difference: { from: number; to: number } | undefined;
-  /** A ring of bytes: `#count` of them from `#start` on. */
+  /** A ring buffer that holds `#count` bytes from `#start` on. */
   #ring = new Uint8Array(BLOCK);
   #start = 0;
   #count = 0;
   readonly #blocks: Block[] = [];
   #blockSize = BLOCK;
-  /** Of the first block, what has come back of it. */
+  /** The part of the first block that has come back. */
   #back: Block = { length: 0, sum: 0 };
 
-  /** Takes note of bytes that were sent. */
+  /** Records bytes that were sent. */
   sent(bytes: Uint8Array): void {
     const room = this.#blocks.length > 0 ? 0 : KEPT - this.#count;
     const kept = bytes.subarray(0, room);
@@ -67,7 +67,7 @@ export class Comparison {
     this.difference ??= { from, to };
   }
 
-  /** Calls for the one or two parts of the ring that lie at `start`. */
+  /** Calls `act` for each contiguous part, one or two, of `length` bytes of the ring at `start`. */
   #each(start: number, length: number, act: (at: number, n: number, done: number) => void) {
     for (let done = 0; done < length;) {
       const at = (start + done) % this.#ring.length;
@@ -87,7 +87,7 @@ export class Comparison {
     this.#start = 0;
   }
 
-  /** Adds sent bytes to the last block; returns how many. */
+  /** Adds sent bytes to the last block, as many as fit; returns how many. */
   #addToLast(bytes: Uint8Array): number {
     let last = this.#blocks.at(-1);
     if (last === undefined || last.length === this.#blockSize) {
@@ -98,7 +98,7 @@ export class Comparison {
     return add(last, bytes, this.#blockSize - last.length);
   }
 
-  /** Makes one block of each two but the first, of which a part may have come back. */
+  /** Merges blocks in pairs, except the first, which may have come back in part. */
   #merge(): void {
     this.#blockSize *= 2;
     const [first, ...rest] = this.#blocks.splice(0);
@@ -109,7 +109,7 @@ export class Comparison {
     }
   }
 
-  /** Adds bytes that came back to the first block, and compares it; returns how many. */
+  /** Adds bytes that came back to the first block, and compares it once whole; returns how many. */
   #addToFirst(bytes: Uint8Array): number {
     const first = this.#blocks[0];
     if (first === undefined) {
@@ -127,8 +127,8 @@ export class Comparison {
 }
 
 /**
- * The sum of bytes is that of their products with powers of 257, modulo a prime, so that two
- * of them can be joined.
+ * The checksum is a polynomial hash: the sum of the bytes times powers of 257, modulo a prime.
+ * Two of them can be joined into that of both blocks.
  */
 const PRIME = 2_147_483_629;
 const BASE = 257;
@@ -138,7 +138,7 @@ function add(block: Block, bytes: Uint8Array, room: number): number {
   const n = Math.min(bytes.length, room);
   let { sum } = block;
   let i = 0;
-  // Two at a time: below 2^53 all is exact, and the remainder is what takes long.
+  // Two bytes per remainder, which is the slow part; everything stays below 2^53, so exact.
   for (; i < n - 1; i += 2) {
     sum = (sum * (BASE * BASE) + bytes[i] * BASE + bytes[i + 1]) % PRIME;
   }
@@ -148,11 +148,12 @@ function add(block: Block, bytes: Uint8Array, room: number): number {
   return n;
 }
 
-/** The sum of bytes, the first of which have the sum `sum`, the others that of `block`. */
+/** The checksum of bytes with checksum `sum` followed by those of `block`. */
 function join(sum: number, block: Block): number {
   return (multiply(sum, power(block.length)) + block.sum) % PRIME;
 }
 
+/** `BASE ** exponent`, modulo the prime. */
 function power(exponent: number): number {
   let result = 1;
   for (let base = BASE; exponent > 0; exponent = Math.floor(exponent / 2)) {
@@ -162,7 +163,7 @@ function power(exponent: number): number {
   return result;
 }
 
-/** The product of two numbers below the prime, without losing a bit. */
+/** The product of two numbers below the prime, modulo the prime, without rounding. */
 function multiply(a: number, b: number): number {
   const high = Math.floor(a / 65_536);
   return ((high * b % PRIME) * 65_536 + (a & 65_535) * b) % PRIME;

@@ -1,4 +1,4 @@
-/** What an echo client keeps of its exchange: what was sent, what came back, how it ended. */
+/** The state of an echo client's exchange: what was sent, what came back, how it ended. */
 import { reason } from "../net/errors.ts";
 import { checkTime, inTime } from "../net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "../rio.ts";
@@ -6,35 +6,35 @@ import { Comparison } from "./comparison.ts";
 
 /** What the echo client needs of a connection: `Deno.Conn` has it. */
 export interface Clientfd extends Reader, Writer {
-  /** Sends FIN: shutdown(2) of the writing side. */
+  /** Sends FIN: shutdown(2) with SHUT_WR. */
   closeWrite(): Promise<void>;
 }
 
-/** How an exchange goes. */
+/** Options of an exchange. */
 export interface ExchangeOptions {
   /**
-   * Milliseconds to wait for the next byte while the server owes one, or owes its end of
-   * the connection; for ever unless given. In lockstep, for the next line.
+   * Milliseconds to wait for the next byte, in lockstep for the next line, while the server owes
+   * one, or for it to close after FIN. Default: no limit.
    */
   timeout?: number;
-  /** Whether anything may come back: what does is printed, and not compared. */
+  /** Whether anything may come back: it is printed, but not compared. Default: false. */
   anyAnswer?: boolean;
 }
 
-/** The connection ended before the server had answered all. */
+/** The server closed the connection before everything came back. */
 export class ServerClosedError extends Error {}
 
-/** Something else came back than was sent. */
+/** What came back differs from what was sent. */
 export class NotAnEchoError extends Error {}
 
-/** One exchange. */
+/** One exchange over a connection. */
 export class Exchange {
-  /** What comes back is read from it. */
+  /** The reader of what comes back. */
   readonly rio: Rio;
-  /** Bytes sent, and bytes that came back. */
+  /** Bytes sent, and bytes received. */
   sent = 0;
   received = 0;
-  /** All has been sent, and FIN. */
+  /** Whether all of the input has been sent, and FIN after it. */
   sentAll = false;
   readonly #clientfd: Clientfd;
   readonly #output: Writer;
@@ -43,7 +43,7 @@ export class Exchange {
   readonly #late = new AbortController();
   #reading = false;
   #cancel: (() => void) | undefined;
-  /** What ended the connection before its time. */
+  /** The first error of a read or write. */
   #cause: unknown;
 
   constructor(clientfd: Clientfd, output: Writer, options: ExchangeOptions) {
@@ -72,8 +72,8 @@ export class Exchange {
   }
 
   /**
-   * Reads by means of `read`, which returns a count of bytes in `buf`, 0 at the end, and
-   * prints them; false if the connection has ended. What came before an error is printed.
+   * Reads with `read`, which fills `buf` and returns the number of bytes, 0 or null at EOF, and
+   * prints them; false if the connection has ended. Bytes received before an error are printed.
    */
   async receive(
     buf: Uint8Array,
@@ -104,16 +104,18 @@ export class Exchange {
     }
   }
 
-  /** The time runs while a read waits for what the server owes. */
+  /** Starts the timeout if a read is waiting for something the server owes. */
   #watch(): void {
     if (!this.#reading || !(this.sentAll || this.received < this.sent)) return;
     this.#cancel ??= inTime(this.#timeout, () => this.#late.abort());
   }
 
   /**
-   * The counts of bytes sent and received.
+   * The number of bytes sent and received.
    *
-   * @throws If not all came back, or something else did.
+   * @throws {NotAnEchoError} If what came back differs from what was sent.
+   * @throws {Deno.errors.TimedOut} If the timeout ran out.
+   * @throws {ServerClosedError} If not everything was sent or came back.
    */
   result(): { sent: number; received: number } {
     const { sent, received, sentAll } = this;

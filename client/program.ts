@@ -1,4 +1,4 @@
-/** The program client.ts: its command line, its signals, its end. */
+/** The program client.ts: command line, signals, exit code. */
 import { type CommandLine, type Flags, toMilliseconds } from "../cli/flags.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
@@ -17,12 +17,12 @@ const COMMAND_LINE: CommandLine = {
     ...TARGET.flags,
     [
       "lockstep",
-      "wait for each line to come back before the next goes out, as\nthe C program does; always so from a terminal",
+      "wait for each line to come back before sending the next, as\nthe C program does; always so from a terminal",
     ],
-    ["any-answer", "the server is no echo server: what comes back is not compared"],
+    ["any-answer", "accept any answer: don't compare what comes back"],
     ["connect-timeout=SEC", "time to connect (default 30)"],
-    ["timeout=SEC", "time to wait for an answer (default: for ever)"],
-    ["trace", "tell each call of the sockets interface on standard error;\nimplies --lockstep"],
+    ["timeout=SEC", "time to wait for an answer (default: no limit)"],
+    ["trace", "show each sockets call on standard error; implies --lockstep"],
   ],
   notes: "Exit codes: 0 done, 1 the network or the server failed, 2 usage.",
 };
@@ -45,7 +45,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   try {
     await echoClient(clientfd, Deno.stdin, stdout, options);
   } finally {
-    await stdout.flush().catch(() => {}); // also before an error is told, however slow its reader
+    await stdout.flush().catch(() => {}); // before an error is reported, however slow the reader
   }
   return 0;
 }

@@ -1,11 +1,11 @@
-/** Where a client connects to, as its command line has it. */
+/** The server that a client connects to, from its command line. */
 import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
 import { address } from "../net/address.ts";
 import type { ConnectOptions } from "../net/attempt.ts";
 import { type CommandLine, type Flags, toInteger, UsageError } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
 
-/** What every client may be told of where to connect to. */
+/** The arguments and flags that all clients share. */
 export const TARGET: Pick<CommandLine, "positionals" | "flags"> = {
   positionals: [
     ["host", "the server's name or address (default localhost); also HOST:PORT"],
@@ -18,21 +18,23 @@ export const TARGET: Pick<CommandLine, "positionals" | "flags"> = {
   ],
 };
 
-/** What a command line names; it can be sent from thread to thread. */
+/** The server to connect to; can be posted to a worker. */
 export interface Target {
   host: string;
   port: number;
   /** The path of a Unix socket, instead of the host and the port. */
   unix: string | undefined;
   tls: boolean;
-  /** Certificates that are trusted too, in PEM. */
+  /** Extra certificates to trust, in PEM. */
   caCerts: string[];
 }
 
 /**
- * The target of `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`, of `--unix`, `--tls` and `--cafile`.
+ * The target given by `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`, and `--unix`, `--tls` and
+ * `--cafile`.
  *
- * @throws {UsageError} If they make no sense.
+ * @throws {UsageError} If one is invalid or they conflict.
+ * @throws {Error} If the file of certificates can't be read or holds none.
  */
 export async function toTarget({ positionals, values, set }: Flags): Promise<Target> {
   let [host = "localhost", port = String(PORT)] = positionals;
@@ -40,7 +42,7 @@ export async function toTarget({ positionals, values, set }: Flags): Promise<Tar
     const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
     if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
   }
-  // A colon is that of an IPv6 address, which has two at least.
+  // Colons are allowed only in an IPv6 address, which has at least two.
   if (!/^([^\s/:]+|[^\s/]*:[^\s/]*:[^\s/]*)$/.test(host)) {
     throw new UsageError(`the host must be a name or an address, not ${host}`);
   }
@@ -54,9 +56,7 @@ export async function toTarget({ positionals, values, set }: Flags): Promise<Tar
   return { ...target, caCerts: await certificates(cafile) };
 }
 
-/**
- * Opens a connected descriptor to what a command line names.
- */
+/** Connects to the target. */
 export async function openTarget(
   { host, port, unix, tls, caCerts }: Target,
   options: ConnectOptions,
@@ -66,12 +66,12 @@ export async function openTarget(
   return await openClientfd(host, port, options);
 }
 
-/** The target in one word. */
+/** The target, for a message. */
 export function show({ unix, host, port }: Target): string {
   return unix ?? address(host, port);
 }
 
-/** The certificates of a file, in PEM. */
+/** Reads certificates from a PEM file. */
 async function certificates(path: string | undefined): Promise<string[]> {
   if (path === undefined) return [];
   const pem = await Deno.readTextFile(path);

@@ -1,23 +1,24 @@
 /** TLS on a connected descriptor. */
 import { attempt, type ConnectOptions } from "../net/attempt.ts";
 
-/** What {@linkcode startTlsClientfd} takes. */
+/** Options of {@linkcode startTlsClientfd}. */
 export interface TlsConnectOptions extends ConnectOptions {
-  /** Certificates, in PEM, that are trusted besides the usual ones. */
+  /** Certificates to trust, in PEM, besides the default ones. */
   caCerts?: string[];
 }
 
 /**
- * Speaks TLS on a connected descriptor, from now on or, as STARTTLS, after some lines, and
- * shakes hands.
+ * Starts TLS on a connected descriptor, at once or, as STARTTLS does, after some lines, and
+ * waits for the handshake.
  *
- * @param clientfd A connected descriptor, which belongs to the one returned from now on, and
- * is closed if it fails.
- * @param host The name or address that the server's certificate is for.
- * @param options How to give it up, and whom to trust.
- * @returns The connected descriptor.
- * @throws {Error} If the server's certificate is not trusted, or it doesn't speak TLS; the
- * message names the host and the cause.
+ * @param clientfd A connected descriptor. Use only the returned one from now on. It is closed if
+ * the handshake fails.
+ * @param host The server's name or address, which its certificate must be for.
+ * @param options How to abort the handshake, and which certificates to trust.
+ * @returns The connected descriptor that speaks TLS.
+ * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
+ * @throws {Error} If the server's certificate isn't trusted, or the server doesn't speak TLS; the
+ * message names the host, the port and the cause. Or the signal's reason.
  *
  * @example
  * ```ts
@@ -59,7 +60,7 @@ export async function startTlsClientfd(
   });
 }
 
-/** What rustls says in one word, in some more. */
+/** Adds an explanation to a terse error of rustls. */
 function explained(error: unknown): unknown {
   if (error instanceof Error && error.message.includes("CaUsedAsEndEntity")) {
     error.message +=

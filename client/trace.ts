@@ -1,4 +1,4 @@
-/** What happens on the client's side, told as it happens. */
+/** The client's side of `--trace`. */
 import {
   failure,
   family,
@@ -10,8 +10,8 @@ import {
 } from "../net/trace.ts";
 
 /**
- * Tells what `open` does, which connects to `host` and `port`, or to the Unix socket `path`,
- * and what is done with the connection from then on.
+ * Traces `open`, which connects to `host` and `port` or to the Unix socket `path`, and every call
+ * on the connection from then on.
  */
 export async function traceClientfd<T extends Deno.Conn<Deno.Addr>>(
   to: { host: string; port: number } | { path: string },

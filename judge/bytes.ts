@@ -1,6 +1,6 @@
-/** Bytes to send, and words for what came back in their place. */
+/** Bytes to send, and descriptions of what came back instead. */
 
-/** The bytes of a text, a byte a character. */
+/** Encodes a text as Latin-1; returns bytes as they are. */
 export function bytes(data: string | Uint8Array): Uint8Array {
   if (typeof data !== "string") return data;
   const all = new Uint8Array(data.length);
@@ -15,14 +15,14 @@ export function lines(first: number, last: number): string {
   return all;
 }
 
-/** A line of so many bytes, its newline included, no two parts of which are the same. */
+/** A line of `length` bytes, newline included, without repetition. */
 export function longLine(length: number): string {
   let line = "";
   for (let n = 0; line.length < length; n++) line += `${n} `;
   return `${line.slice(0, length - 1)}\n`;
 }
 
-/** Bytes as C writes them, the first forty. */
+/** The first forty bytes as a C string literal. */
 export function show(data: Uint8Array): string {
   const named: Record<number, string> = { 0: "\\0", 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"' };
   const text = Array.from(data.subarray(0, 40), (byte) =>
@@ -33,7 +33,7 @@ export function show(data: Uint8Array): string {
   return `"${text}"${data.length > 40 ? " ..." : ""}`;
 }
 
-/** How what came differs from what had to come; undefined if it is the beginning of it. */
+/** Describes how `came` differs from `expected`; undefined if it is a prefix of it. */
 export function difference(expected: Uint8Array, came: Uint8Array): string | undefined {
   const at = came.findIndex((byte, i) => byte !== expected[i]);
   if (at < 0) return undefined;
@@ -43,7 +43,7 @@ export function difference(expected: Uint8Array, came: Uint8Array): string | und
   } (byte ${at})${hint(expected, came, at)}`;
 }
 
-/** What a difference looks like. */
+/** A guess at what causes a difference. */
 function hint(expected: Uint8Array, came: Uint8Array, at: number): string {
   const [want, got] = [expected[at], came[at]];
   if (got === 0) return ": a NUL that nobody sent";

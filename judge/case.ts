@@ -1,31 +1,34 @@
-/** What a case is, and how it ends. */
+/** Cases and how they end. */
 
-/** How often as long as one wait a case may take. */
+/** The most time a case may take, as a multiple of the timeout of one wait. */
 export const WAITS = 6;
 
-/** A case has failed: the message says what was seen. */
+/** A case failed: the message says what was seen. */
 export class Failure extends Error {}
-/** A case can't be tried: the message says why. */
+/** A case can't run: the message says why. */
 export class Skip extends Error {}
 
-/** A promise that a server or a client, `T`, keeps or breaks. */
+/** A test of one promise that `T`, a server or a client, should keep. */
 export interface Case<T> {
   /** The promise. */
   name: string;
-  /** What judge does. */
+  /** What judge did. */
   did: string;
-  /** What it means if the promise is broken. */
+  /** What a failure means. */
   means: string;
-  /** Where to read on. */
+  /** Where to read more. */
   read: string;
   /**
-   * Tries it: throws a {@linkcode Failure} or a {@linkcode Skip}. What it returns is a finding,
-   * which is no fault.
+   * Runs the case.
+   *
+   * @returns A finding to report, which is not a failure.
+   * @throws {Failure} If the promise is broken.
+   * @throws {Skip} If the case can't run.
    */
   run(t: T): Promise<string | void>;
 }
 
-/** Milliseconds, as seconds. */
+/** Formats milliseconds as seconds. */
 export function seconds(ms: number): string {
   return `${Number((ms / 1000).toFixed(2))} s`;
 }

@@ -1,4 +1,4 @@
-/** All the cases, in the order in which they are tried. A new one is added to one of these lists. */
+/** All cases, in the order they run. Add a new case to one of these lists. */
 import { CLIENTS } from "./clients.ts";
 import { ENDS, RESETS } from "./ends.ts";
 import { LINES } from "./lines.ts";
@@ -6,5 +6,5 @@ import { STARTED } from "./started.ts";
 import type { Case } from "./case.ts";
 import type { Trial } from "./trial.ts";
 
-/** The cases that a server is tried by. */
+/** The cases for a server. */
 export const CASES: Case<Trial>[] = [...LINES, ...ENDS, ...CLIENTS, ...RESETS, ...STARTED];

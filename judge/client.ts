@@ -1,4 +1,4 @@
-/** Cases of a client: judge is the server. */
+/** The cases for a client: judge is the server. */
 import { openListenfd } from "../server.ts";
 import { sleep, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
@@ -142,7 +142,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
   },
 ];
 
-/** A client on trial, started anew for each case. */
+/** A client under test, started again for each case. */
 export class ClientTrial implements Stand {
   readonly #template: string;
   readonly timeout: number;
@@ -154,21 +154,21 @@ export class ClientTrial implements Stand {
     this.timeout = timeout;
   }
 
-  /** Starts the client, and accepts its connection. */
+  /** Starts the client and accepts its connection. */
   async start(): Promise<{ client: ClientProgram; connfd: Connfd }> {
     using listenfd = openListenfd(0, { host: HOST });
     const { port } = listenfd.addr;
     const program = spawn(command(this.#template, { host: HOST, port }));
     const client = this.#client = new ClientProgram(program, this.timeout);
     const accepted = listenfd.accept();
-    accepted.catch(() => {}); // when it is given up
+    accepted.catch(() => {}); // rejects if the wait below gives up
     const connfd = await within(2 * this.timeout, accepted);
     if (connfd === undefined) throw new Failure("it didn't connect");
     this.#connfd = new Connfd(connfd, this.timeout);
     return { client, connfd: this.#connfd };
   }
 
-  /** Starts the client, types a line, and answers its first bytes with RST. */
+  /** Starts the client, types a line, and answers the first bytes with RST. */
   async startAndReset(line: string): Promise<ClientProgram> {
     const { createServer } = await import("node:net");
     const reset = Promise.withResolvers<boolean>();
@@ -240,7 +240,7 @@ class ClientProgram {
     return this.#program.stdout.includes(text);
   }
 
-  /** Waits until it has printed something, or may have it in the buffer of its stdio. */
+  /** Waits until it has printed `text`, or until stdio may be buffering it. */
   async prints(text: string): Promise<void> {
     const end = performance.now() + this.#timeout / 10;
     while (!this.has(text) && performance.now() < end) {
@@ -248,7 +248,7 @@ class ClientProgram {
     }
   }
 
-  /** Ends its input, closes the connection when it does, and holds that it ends. */
+  /** Ends its input, closes the connection when the client does, and checks that it exits. */
   async ends(connfd?: Connfd): Promise<void> {
     await this.closeInput();
     connfd?.closeAtEnd();
@@ -257,21 +257,21 @@ class ClientProgram {
     }
   }
 
-  /** Holds that it has printed something so many times. */
+  /** Checks that it has printed `text` exactly `times` times. */
   printed(text: string, times: number): void {
     const found = this.#program.stdout.split(text).length - 1;
     if (found === times) return;
     throw new Failure(`it printed ${JSON.stringify(text)} ${found} times, not ${times}`);
   }
 
-  /** How it has ended. */
+  /** Describes how it exited. */
   finding(): string {
     const { status } = this.#program;
     return status?.signal ? `ended by ${status.signal}` : `exit code ${status?.code}`;
   }
 }
 
-/** The connection, as judge the server has it. */
+/** The server's side of the connection. */
 class Connfd {
   readonly #connfd: Deno.TcpConn;
   readonly #rio: Rio;
@@ -290,26 +290,26 @@ class Connfd {
     return text(line);
   }
 
-  /** The next bytes that the client sends, straight off the socket. */
+  /** The next bytes that the client sends, read straight from the socket. */
   async read(n: number): Promise<string> {
     const buf = new Uint8Array(n);
     return text(buf.subarray(0, await this.#receive(this.#connfd.read(buf)) ?? 0));
   }
 
   async send(text: string): Promise<void> {
-    await rioWriten(this.#connfd, bytes(text)).catch(() => {}); // it has gone
+    await rioWriten(this.#connfd, bytes(text)).catch(() => {}); // the client has closed
   }
 
   close(): void {
     this.#connfd[Symbol.dispose]();
   }
 
-  /** Closes the connection when the client has sent FIN, as every server does. */
+  /** Closes the connection once the client has sent FIN, as every server does. */
   async closeAtEnd(): Promise<void> {
     try {
       while (await this.#rio.readline() !== null);
     } catch {
-      // It is closed already, or the client has reset it.
+      // Already closed, or reset by the client.
     } finally {
       this.close();
     }

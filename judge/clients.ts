@@ -16,7 +16,7 @@ export const CLIENTS: Case<Trial>[] = [
       for (let i = 0; i <= Math.min(many, MANY - 1); i++) {
         const client = await t.connect();
         await client.send(`number ${i}\n`);
-        if (i < many) await client.next(t.timeout); // a queue may be short
+        if (i < many) await client.next(t.timeout); // the server's queue may be short
         clients.push(client);
       }
       for (const [i, client] of clients.entries()) {
@@ -37,7 +37,7 @@ export const CLIENTS: Case<Trial>[] = [
       await slow.ask("a line\n");
       await quick.ask("a line\n");
       await slow.send("half a ");
-      // The first of them may be read before the half line is.
+      // The server may read the first of these before the half line.
       for (const line of ["a line\n", "another\n", "a third\n"]) await quick.ask(line);
       await slow.send("line\n");
       await slow.expect("half a line\n");
@@ -74,7 +74,7 @@ export const CLIENTS: Case<Trial>[] = [
       for (let round = 0; round < 5; round++) {
         const release = await t.hold();
         const connected = Promise.all([t.connect(), t.connect(), t.connect()]);
-        await within(t.quiet, connected); // a queue may be too short: another case says so
+        await within(t.quiet, connected); // if the queue is too short, another case reports it
         await release?.();
         const clients = await connected;
         await Promise.all(clients.map((client, i) => client.send(`at once ${i}\n`)));
@@ -91,12 +91,12 @@ export const CLIENTS: Case<Trial>[] = [
     means: "the queue of listen is too short: who doesn't fit in it tries again a second later",
     read: "CS:APP 11.4.7: listen, LISTENQ; listen(2)",
     async run(t) {
-      // A SYN is sent again after a second. A loaded machine may be as slow, but not each time.
+      // A SYN is resent after a second. A busy machine may be that slow, but not every time.
       for (let times = 0; times < 3; times++) {
         const release = await t.hold();
         if (release === undefined) throw new Skip("nothing keeps the server from accepting");
         const connected = Promise.all(Array.from({ length: 4 }, () => t.connect()));
-        connected.catch(() => {}); // it is awaited below
+        connected.catch(() => {}); // awaited below
         const inTime = await within(900, connected) !== undefined;
         await release();
         for (const client of await connected) client.close();
@@ -125,12 +125,12 @@ export const CLIENTS: Case<Trial>[] = [
   },
 ];
 
-/** A letter a client. */
+/** The letter of client `i`. */
 function name(i: number): string {
   return String.fromCharCode(65 + i);
 }
 
-/** A connection, if anybody listens there. */
+/** Connects to `host`; undefined if nothing listens there. */
 async function connected(t: Trial, host: string): Promise<Client | undefined> {
   try {
     return await t.connect(host);

@@ -1,9 +1,9 @@
-/** Cases of how a connection ends, and that the next client is served. */
+/** Cases about how a connection ends, and whether the next client is served. */
 import { lines } from "./bytes.ts";
 import { type Case, Failure } from "./case.ts";
 import type { Trial } from "./trial.ts";
 
-/** How often a race is run. */
+/** How many times to try a race. */
 const TIMES = 5;
 
 const SIGPIPE = "CS:APP 11.6, aside: prematurely closed connections; signal(7)";
@@ -52,7 +52,7 @@ export const ENDS: Case<Trial>[] = [
     async run(t) {
       for (let i = 1; i <= 200 && !t.late; i++) {
         (await t.connect()).close();
-        // A queue is short: five, for some.
+        // Some servers have a queue of five.
         if (i % 5 === 0) await served(t);
       }
     },
@@ -81,7 +81,7 @@ export const ENDS: Case<Trial>[] = [
   },
 ];
 
-/** What a server may not live through, which is why it comes late. */
+/** Cases that may kill a server, so they run late. */
 export const RESETS: Case<Trial>[] = [
   {
     name: "after RST in the middle of a line the next client is served",
@@ -142,7 +142,7 @@ export const RESETS: Case<Trial>[] = [
   },
 ];
 
-/** Holds that new clients get their lines back: several, since a thread may be late to fail. */
+/** Checks that new clients are served: several, because a thread may fail late. */
 async function served(t: Trial): Promise<void> {
   try {
     for (const line of ["the next client\n", "the one behind\n", "and one more\n"]) {

@@ -1,11 +1,11 @@
-/** Cases of one connection: what is sent comes back as it was. */
+/** Cases about one connection: what is sent comes back unchanged. */
 import { sleep, within } from "../net/time.ts";
 import { MAXLINE } from "../rio.ts";
 import { type Case, Failure } from "./case.ts";
 import type { Trial } from "./trial.ts";
 import { bytes, lines, longLine, show } from "./bytes.ts";
 
-/** Bytes that are sent to a server at most, before it stands still. */
+/** The most bytes to send to a server without reading, while it keeps taking them. */
 const UNREAD = 32_000_000;
 
 const ECHO = "CS:APP 11.4.9, echo";
@@ -153,13 +153,13 @@ export const LINES: Case<Trial>[] = [
       let [blocks, still] = [0, false];
       for (; !still && !t.late && blocks * block.length < UNREAD; blocks++) {
         const sending = client.send(block);
-        sending.catch(() => {}); // what comes back says more
+        sending.catch(() => {}); // an error of what comes back says more
         still = await within(t.quiet, sending.then(() => true)) === undefined;
       }
       const after = await t.started?.held();
       for (let n = 0; n < blocks; n++) await client.expect(block);
       const took = `${(blocks * block.length / 1e6).toFixed(1)} MB`;
-      // What it has taken may be in the kernel, whose bounds are others' to set.
+      // The bytes may be in the kernel's buffers, whose sizes the server doesn't set.
       if (!still && before && after && after.memory - before.memory > UNREAD / 2) {
         throw new Failure(`it took ${took}, and kept it in memory`);
       }

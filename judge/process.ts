@@ -1,24 +1,24 @@
-/** A server that judge has started: its process, what it prints, and what /proc says of it. */
+/** A server started by judge: its process, its output, and what /proc shows of it. */
 import { sleep, within } from "../net/time.ts";
 import { openClientfd } from "../client.ts";
 import { Failure } from "./case.ts";
 
-/** Bytes of what a program prints that are kept. */
+/** The most bytes kept of a program's output. */
 const KEPT = 1 << 20;
-/** Milliseconds from one look to the next. */
+/** Milliseconds between two checks. */
 const LOOK = 20;
 
-/** What a server holds. */
+/** The resources a server holds. */
 export interface Held {
   descriptors: number;
-  /** Bytes of memory of its own. */
+  /** Private memory, in bytes. */
   memory: number;
-  /** Processes that have ended and weren't waited for. */
+  /** Zombies: processes that have ended and that it hasn't waited for. */
   zombies: number;
   processes: number;
 }
 
-/** A process, as /proc/PID/stat has it. */
+/** A process, from /proc/PID/stat. */
 interface Stat {
   pid: number;
   parent: number;
@@ -26,27 +26,27 @@ interface Stat {
   state: string;
 }
 
-/** A command line with what stands for the host and the port put in. */
+/** Fills in placeholders such as {port} in a command line. */
 export function command(template: string, values: Record<string, string | number>): string {
   return template.replace(/\{(\w+)\}/g, (all, name) => `${values[name] ?? all}`);
 }
 
-/** A program under sh, or in its place where the command line is a simple one. */
+/** Starts a command line with sh, which a simple command replaces (exec). */
 export function spawn(commandLine: string): Program {
   const simple = !/[;&|<>()`$\n]|^\s*\w+=/.test(commandLine);
   return new Program(simple ? `exec ${commandLine}` : commandLine);
 }
 
-/** A program that runs. */
+/** A running program. */
 export class Program {
   readonly process: Deno.ChildProcess;
-  /** What it has printed, the first MiB. */
+  /** Its standard output so far, up to 1 MiB. */
   stdout = "";
   stderr = "";
-  /** Its status, once it has ended. */
+  /** Its status, once it has exited. */
   status: Deno.CommandStatus | undefined;
   readonly ended: Promise<Deno.CommandStatus>;
-  /** Resolves when it has ended and all that it has printed is here. */
+  /** Resolves when it has exited and all of its output has been read. */
   readonly finished: Promise<Deno.CommandStatus>;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #read: Promise<unknown>;
@@ -57,7 +57,7 @@ export class Program {
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
-      detached: true, // a session of its own, whose processes are its own
+      detached: true, // in a session of its own, so that its processes can be found
     }).spawn();
     this.#stdin = this.process.stdin.getWriter();
     this.#read = Promise.all([
@@ -68,22 +68,22 @@ export class Program {
     this.finished = this.#read.then(() => this.ended);
   }
 
-  /** Writes to its standard input, if it still reads. */
+  /** Writes to its standard input, if that is still open. */
   async type(text: string): Promise<void> {
     await this.#stdin.write(new TextEncoder().encode(text)).catch(() => {});
   }
 
-  /** Ends its standard input. */
+  /** Closes its standard input. */
   async closeInput(): Promise<void> {
     await this.#stdin.close().catch(() => {});
   }
 
-  /** Ends it and all that it has started, and waits until they have ended. */
+  /** Kills it and everything it started, and waits until they have ended. */
   async kill(): Promise<void> {
     send(-this.process.pid, "SIGKILL");
     await this.ended;
     await this.closeInput();
-    // A program that has escaped may hold its output open.
+    // A process that left the session may still hold the output open.
     await within(1000, this.#read);
   }
 
@@ -96,7 +96,7 @@ export class Program {
   }
 }
 
-/** A server that judge has started. */
+/** A server started by judge. */
 export class Started {
   readonly #template: string;
   readonly #timeout: number;
@@ -108,13 +108,13 @@ export class Started {
     this.#timeout = timeout;
   }
 
-  /** Its process; one that accepts, if it has several. */
+  /** The program started last. */
   get program(): Program {
     return this.#program!;
   }
 
   /**
-   * Starts the server, anew if it runs, on a port that is free unless one is given.
+   * Starts the server, after stopping it if it is running. Default port: a free one.
    *
    * @returns The first connection to it.
    */
@@ -129,7 +129,7 @@ export class Started {
         try {
           return await openClientfd(host, port, { connectTimeout: this.#timeout });
         } catch {
-          // Not yet.
+          // Not listening yet.
         }
       }
       if (program.status !== undefined) throw new Failure(this.#said(program, "ended"));
@@ -152,13 +152,13 @@ export class Started {
     return `the server ${what}${code}${said ? `: ${said}` : ""}`;
   }
 
-  /** Kills it. */
+  /** Kills the server. */
   async stop(): Promise<void> {
     await this.#program?.kill();
     this.#program = undefined;
   }
 
-  /** Stops its processes, until the function returned is called. */
+  /** Pauses its processes with SIGSTOP. Returns a function that continues them. */
   async pause(): Promise<() => Promise<void>> {
     const processes = await session(this.program.process.pid);
     for (const { pid } of processes) send(pid, "SIGSTOP");
@@ -175,7 +175,7 @@ export class Started {
     send(await this.listener(), "SIGTERM");
   }
 
-  /** The process that listens on the port: the first, if several do. */
+  /** The id of the process that listens on the port: the first, if several do. */
   async listener(): Promise<number> {
     const { pid } = this.program.process;
     const inodes = await listening(this.#port);
@@ -187,8 +187,8 @@ export class Started {
   }
 
   /**
-   * What it holds, once it holds no more than `before`, or hasn't let go of it for as long as a wait
-   * may take.
+   * The resources it holds. Waits until they are down to `before`, for at most the timeout of a
+   * wait.
    */
   async held(before?: Held): Promise<Held> {
     const end = performance.now() + this.#timeout / 2;
@@ -208,7 +208,7 @@ export class Started {
     const held = { descriptors: 0, memory: 0, zombies: 0, processes: 0 };
     for (const { pid, parent, state } of processes) {
       if (state === "Z") {
-        // That of a parent who has gone is not the server's to wait for.
+        // If the parent has exited, the zombie is init's to reap, not the server's.
         if (pids.has(parent)) held.zombies++;
         continue;
       }
@@ -220,7 +220,7 @@ export class Started {
     return held;
   }
 
-  /** Whether one of its threads runs, or would if there were a processor for it. */
+  /** Whether one of its threads is running or runnable. */
   async runs(): Promise<boolean> {
     for (const { pid } of await session(this.program.process.pid)) {
       for (const task of await names(`/proc/${pid}/task`)) {
@@ -232,7 +232,7 @@ export class Started {
   }
 }
 
-/** A port that is free now. */
+/** Finds a free port. */
 export function freePort(): number {
   using listenfd = Deno.listen({ hostname: "0.0.0.0", port: 0 });
   return listenfd.addr.port;
@@ -242,11 +242,11 @@ function send(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error; // it has ended
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // it has exited
   }
 }
 
-/** The processes of a session, the oldest first. */
+/** The processes of a session, oldest first. */
 async function session(id: number): Promise<Stat[]> {
   const all: Stat[] = [];
   for (const name of await names("/proc")) {
@@ -257,7 +257,7 @@ async function session(id: number): Promise<Stat[]> {
   return all.sort((a, b) => a.pid - b.pid);
 }
 
-/** The fields of /proc/PID/stat, the second of which may hold anything: see proc(5). */
+/** Parses /proc/PID/stat: proc(5). The second field, the name, may contain anything. */
 function parseStat(pid: number, text: string): Stat | undefined {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   if (fields.length < 20) return undefined;
@@ -265,14 +265,14 @@ function parseStat(pid: number, text: string): Stat | undefined {
   return { pid, parent: Number(parent), session: Number(session), state };
 }
 
-/** What the descriptors of a process are. */
+/** What the descriptors of a process refer to. */
 async function links(pid: number): Promise<string[]> {
   const folder = `/proc/${pid}/fd`;
   const link = (name: string) => Deno.readLink(`${folder}/${name}`).catch(() => "");
   return await Promise.all((await names(folder)).map(link));
 }
 
-/** The names in a folder of /proc; none if its process has ended. */
+/** The entries of a folder in /proc; none if the process has exited. */
 async function names(folder: string): Promise<string[]> {
   try {
     return await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
@@ -282,7 +282,7 @@ async function names(folder: string): Promise<string[]> {
   }
 }
 
-/** The sockets that listen on a port. */
+/** The sockets listening on a port. */
 async function listening(port: number): Promise<Set<string>> {
   const inodes = new Set<string>();
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
@@ -300,6 +300,6 @@ async function read(path: string): Promise<string> {
     return await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
-    return ""; // it has ended
+    return ""; // it has exited
   }
 }

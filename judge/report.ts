@@ -1,18 +1,18 @@
-/** How a trial is told: lines for people, TAP 14, or JSON. */
+/** Reports: lines for people, TAP 14, or JSON. */
 import type { Result } from "./run.ts";
 import type { Case } from "./case.ts";
 
-/** What is told of a case: what it is, and what has become of it. */
+/** What a report says of a case, besides its result. */
 type Told = Pick<Case<unknown>, "name" | "did" | "means" | "read">;
 
-/** Something that tells. */
+/** A format of reports: each function returns text to print. */
 export interface Report {
   begin(target: string, total: number): string;
   tell(result: Result, told: Told): string;
   end(results: Result[]): string;
 }
 
-/** How many cases have had a verdict. */
+/** The number of cases per verdict. */
 export function counts(results: Result[]): Record<Result["verdict"], number> {
   const all = { passed: 0, failed: 0, skipped: 0, "not tried": 0 };
   for (const { verdict } of results) all[verdict]++;
@@ -73,7 +73,7 @@ export function tap(): Report {
   };
 }
 
-/** In TAP, \ and # stand for themselves only behind a \. */
+/** Escapes \ and #, as TAP requires. */
 function escaped(text: string): string {
   return text.replace(/[\\#]/g, "\\$&");
 }

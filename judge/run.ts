@@ -1,28 +1,28 @@
-/** Tries cases, one after the other. */
+/** Runs cases, one after the other. */
 import { within } from "../net/time.ts";
 import { type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
 
-/** What has become of a case. */
+/** The result of a case. */
 export interface Result {
   name: string;
   verdict: "passed" | "failed" | "skipped" | "not tried";
-  /** What was seen where it failed, why it was skipped or not tried, or a finding. */
+  /** What was seen when it failed, why it was skipped or not run, or a finding. */
   saw?: string;
   ms: number;
 }
 
-/** What the runner needs of what is on trial. */
+/** What the runner needs of the server or client under test. */
 export interface Stand extends AsyncDisposable {
   timeout: number;
   /** Begins a case. */
   begin(): void;
-  /** Ends it: closes what it has left open. */
+  /** Ends a case: closes what it left open. */
   end(): Promise<void>;
-  /** Makes what is on trial ready again after a failure; false if it can't be. */
+  /** Makes the server or client ready again after a failure; false if that is impossible. */
   recover(): Promise<boolean>;
 }
 
-/** Tries the cases, and tells what has become of each as soon as it is known. */
+/** Runs the cases, and yields each result as soon as it is known. */
 export async function* tryAll<T extends Stand>(t: T, cases: Case<T>[]): AsyncGenerator<Result> {
   let gone: string | undefined;
   for (const { name, run } of cases) {
@@ -50,7 +50,7 @@ async function tryOne<T extends Stand>(
     const done = await within(WAITS * t.timeout, running);
     if (done !== undefined) return { verdict: "passed", saw: done.saw || undefined };
     await t.end();
-    await running.catch(() => {}); // all that it waits for is bounded
+    await running.catch(() => {}); // ends, because each of its waits is bounded
     return { verdict: "failed", saw: `not over after ${seconds(WAITS * t.timeout)}` };
   } catch (error) {
     if (error instanceof Failure) return { verdict: "failed", saw: error.message };

@@ -1,15 +1,15 @@
-/** Cases of a server that judge has started: what only /proc, signals and its output show. */
+/** Cases for a server started by judge: what only /proc, signals and its output show. */
 import { sleep } from "../net/time.ts";
 import { longLine } from "./bytes.ts";
 import type { Started } from "./process.ts";
 import { type Case, Failure, Skip } from "./case.ts";
 import type { Trial } from "./trial.ts";
 
-/** Descriptors and bytes that a runtime may take for itself in the meantime. */
+/** Descriptors and bytes that a language's runtime may take in the meantime. */
 const SOME_DESCRIPTORS = 10;
 const SOME_MEMORY = 512 * 1024;
 
-/** How often it is looked whether a server sleeps. */
+/** How many times to check whether the server sleeps. */
 const LOOKS = 10;
 
 export const STARTED: Case<Trial>[] = [
@@ -89,7 +89,7 @@ export const STARTED: Case<Trial>[] = [
       const { program } = await restart(t);
       const client = await t.connect();
       const asked = ["hello\n", "\n", "a NUL\0 in it\n", longLine(300)];
-      // Standard output is a pipe: stdio prints nothing before 4096 bytes, or more, are there.
+      // Standard output is a pipe: stdio writes only once it has 4096 bytes or more.
       while (asked.length < 600) asked.push("x".repeat(asked.length % 50) + "\n");
       try {
         for (const line of asked) await client.ask(line);

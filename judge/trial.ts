@@ -1,4 +1,4 @@
-/** What a case works with: connections to the server on trial, bytes out and back, all bounded. */
+/** The tools of a case: connections to the server, bytes out and back, all bounded. */
 import type { Socket } from "node:net";
 import { openClientfd } from "../client.ts";
 import { isReset, reason } from "../net/errors.ts";
@@ -8,27 +8,27 @@ import { bytes, difference, longLine } from "./bytes.ts";
 import { Failure, seconds, WAITS } from "./case.ts";
 import type { Held, Started } from "./process.ts";
 
-/** Connections that one case may open, and bytes that it may send: judge is no weapon. */
+/** The most connections and bytes per case, so that judge can't be used as a weapon. */
 export const MAX_CONNECTIONS = 600;
 export const MAX_BYTES = 40_000_000;
-/** Clients at once that are many: whether a server takes more isn't tried. */
+/** The most clients at once that a case needs: more isn't tested. */
 export const MANY = 20;
-/** Connections that are open at once, at most. */
+/** The most connections open at once. */
 export const MAX_OPEN = MANY + 10;
-/** Clients that come one after the other. */
+/** Clients of a long series, one after the other. */
 const CROWD = 500;
 
 const BLOCK = 65_536;
 
-/** One case's view of the server on trial. */
+/** The server under test, as a case sees it. */
 export class Trial {
-  /** The server's process, if judge has started it. */
+  /** The server's process, if judge started it. */
   readonly started: Started | undefined;
-  /** Milliseconds that one wait may take. */
+  /** The most milliseconds for one wait. */
   readonly timeout: number;
-  /** The name under which the server was given. */
+  /** The host as given on the command line. */
   readonly named: string;
-  /** Another address of the same name could be another server: this one is kept to. */
+  /** The address in use: another address of the same name may be another server. */
   #addr: Deno.NetAddr;
   #spare: Deno.TcpConn | undefined;
   #open = new Set<Client>();
@@ -40,10 +40,10 @@ export class Trial {
   readonly #known = new Map<string, unknown>();
 
   /**
-   * @param host The name under which the server was given.
-   * @param spare A connection to it: the first one that {@linkcode Trial.connect} returns.
-   * @param timeout Milliseconds that one wait may take.
-   * @param started Its process, if judge has started it.
+   * @param host The host as given on the command line.
+   * @param spare A connection to it, which {@linkcode Trial.connect} returns first.
+   * @param timeout The most milliseconds for one wait.
+   * @param started Its process, if judge started it.
    */
   constructor(host: string, spare: Deno.TcpConn, timeout: number, started?: Started) {
     this.named = host;
@@ -53,12 +53,12 @@ export class Trial {
     this.#addr = spare.remoteAddr;
   }
 
-  /** Milliseconds after which nothing more is expected of a server that says nothing. */
+  /** Milliseconds of silence after which no more bytes are expected. */
   get quiet(): number {
     return this.timeout / 10;
   }
 
-  /** Half of the case's time is over: what is done over and over may end. */
+  /** Whether half of the case's time is over, so that repetitions should stop. */
   get late(): boolean {
     return performance.now() - this.#start > WAITS / 2 * this.timeout;
   }
@@ -71,20 +71,20 @@ export class Trial {
     this.#sent = 0;
   }
 
-  /** Closes what a case has left open, in good order where the server does its part. */
+  /** Closes what a case left open, with FIN both ways if the server cooperates. */
   async end(): Promise<void> {
     this.#over = true;
     await Promise.all(Array.from(this.#open, (client) => client.leave()));
   }
 
-  /** Takes the server that judge has started anew, and the first connection to it. */
+  /** Switches to a restarted server, with the first connection to it. */
   renew(spare: Deno.TcpConn): void {
     this.#spare?.close();
     this.#spare = spare;
     this.#addr = spare.remoteAddr;
   }
 
-  /** Makes the server ready again after a failure; false if it answers nobody. */
+  /** Makes the server ready again after a failure; false if it answers no client. */
   async recover(): Promise<boolean> {
     if (this.started === undefined) return await this.#answers();
     try {
@@ -96,12 +96,12 @@ export class Trial {
     return this.#served || await this.#answers();
   }
 
-  /** Takes note that what was sent has come back. */
+  /** Records that the server has echoed something. */
   serves(): void {
     this.#served = true;
   }
 
-  /** Closes all connections, and ends the server if judge has started it. */
+  /** Closes all connections, and kills the server if judge started it. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#open) client[Symbol.dispose]();
     this.#spare?.close();
@@ -109,13 +109,13 @@ export class Trial {
     await this.started?.stop();
   }
 
-  /** What one case finds out and others need. */
+  /** Returns what `find` finds, which runs only once for all cases. */
   async once<T>(what: string, find: () => Promise<T>): Promise<T> {
     if (!this.#known.has(what)) this.#known.set(what, await find());
     return this.#known.get(what) as T;
   }
 
-  /** Opens a connection, to the server on trial unless another address is given. */
+  /** Opens a connection. Default: to the server under test. */
   async connect(host: string = this.#addr.hostname): Promise<Client> {
     this.#count(1, 0);
     const spare = host === this.#addr.hostname ? this.#spare : undefined;
@@ -132,8 +132,8 @@ export class Trial {
   }
 
   /**
-   * Opens a connection that can be reset: node:net sets SO_LINGER to 0, which Deno.connect can't.
-   * It sends a line and waits for it to come back, if one is given, then sends `last`, and resets.
+   * Opens a connection and resets it, with node:net: it can set SO_LINGER to 0, Deno.connect can't.
+   * Before that it sends `line`, if given, and waits for it to come back, then sends `last`.
    */
   async reset(line: string = "", last: string = ""): Promise<void> {
     this.#count(1, line.length + last.length);
@@ -164,14 +164,14 @@ export class Trial {
     }
   }
 
-  /** Waits for a promise, for as long as one wait may take. */
+  /** Waits for a promise, for at most `timeout`. */
   async wait<T>(what: string, promise: Promise<T>): Promise<T> {
     const done = await within(this.timeout, promise.then((value) => ({ value })));
     if (done === undefined) throw new Failure(`${what}: nothing within ${seconds(this.timeout)}`);
     return done.value;
   }
 
-  /** Waits until something holds, looking again and again; false if it doesn't in time. */
+  /** Polls until `holds` returns true; false if it doesn't within `ms` milliseconds. */
   async until(holds: () => boolean | Promise<boolean>, ms = this.timeout): Promise<boolean> {
     const end = performance.now() + ms;
     while (!(await holds())) {
@@ -181,12 +181,12 @@ export class Trial {
     return true;
   }
 
-  /** Takes note of a client that is closed. */
+  /** Records that a client has closed. */
   closed(client: Client): void {
     this.#open.delete(client);
   }
 
-  /** Takes note of what is sent. */
+  /** Counts bytes sent. */
   sends(n: number): void {
     this.#count(0, n);
   }
@@ -201,7 +201,7 @@ export class Trial {
     ) throw new Error("a case goes beyond its bounds");
   }
 
-  /** How many clients the server serves at a time, {@linkcode MANY} at most. */
+  /** How many clients the server serves at a time, up to {@linkcode MANY}. */
   async concurrency(): Promise<number> {
     return await this.once("concurrency", async () => {
       const clients: Client[] = [];
@@ -217,13 +217,13 @@ export class Trial {
         if (n > 0) await client.expect(`client ${n}\n`);
         client.close();
       }
-      // It leaves in good order, if it can.
+      // Closes without RST, if the server cooperates.
       await waits?.leave();
       return clients.length;
     });
   }
 
-  /** Whether a client is served, while another is: a server that is slow is slow to both. */
+  /** Whether a client is served while another one is. A slow server is slow to both. */
   async #isServed(client: Client, other: Client): Promise<boolean> {
     if (await client.next(this.quiet) !== "nothing") return true;
     await other.ask("still there?\n");
@@ -231,8 +231,8 @@ export class Trial {
   }
 
   /**
-   * Keeps the server from accepting, until the function returned is called: by SIGSTOP, or by as
-   * many clients as it serves. Undefined if neither can be done.
+   * Keeps the server from accepting, with SIGSTOP or with as many clients as it serves at a time.
+   * Returns a function that ends this; undefined if neither is possible.
    */
   async hold(): Promise<(() => Promise<void>) | undefined> {
     await this.#dropSpare();
@@ -242,12 +242,12 @@ export class Trial {
     return () => Promise.resolve(clients.forEach((client) => client.close()));
   }
 
-  /** Whatever comes next is not to be served before it. */
+  /** Closes the spare connection, which an iterative server would serve before any other. */
   async #dropSpare(): Promise<void> {
     if (this.#spare !== undefined) await (await this.connect()).leave();
   }
 
-  /** Opens as many connections as the server serves at a time, or `most`. */
+  /** Opens as many connections as the server serves at a time, but at most `most`. */
   async many(most = MANY): Promise<Client[]> {
     const clients: Client[] = [];
     for (let n = Math.min(most, await this.concurrency()); n > 0; n--) {
@@ -259,8 +259,8 @@ export class Trial {
   }
 
   /**
-   * Sends five hundred clients, one after the other, or fewer in a long time, and returns how many,
-   * and what the server held before and after them.
+   * Sends five hundred clients, one after the other, or fewer if time runs out. Returns how many,
+   * and what the server held before and after.
    */
   async crowd(): Promise<{ clients: number; before?: Held; after?: Held }> {
     return await this.once(`crowd of ${this.#addr.port}`, async () => {
@@ -282,7 +282,7 @@ export class Trial {
     });
   }
 
-  /** Whether the server still answers anybody: any byte will do, or the end of the connection. */
+  /** Whether the server still answers: with any byte, or by closing the connection. */
   async #answers(): Promise<boolean> {
     this.begin();
     try {
@@ -299,7 +299,7 @@ export class Trial {
   }
 }
 
-/** A connection to the server on trial. */
+/** A connection to the server under test. */
 export class Client implements Disposable {
   readonly fd: Deno.TcpConn;
   readonly #trial: Trial;
@@ -311,7 +311,7 @@ export class Client implements Disposable {
     this.#rio = new Rio(fd, { bufsize: BLOCK });
   }
 
-  /** Sends bytes, a text's a byte a character. */
+  /** Sends bytes, or a text as Latin-1. */
   async send(data: string | Uint8Array): Promise<void> {
     const all = bytes(data);
     this.#trial.sends(all.length);
@@ -325,7 +325,7 @@ export class Client implements Disposable {
     await this.#io("send FIN", this.fd.closeWrite());
   }
 
-  /** Holds that these bytes come next. */
+  /** Checks that these bytes come next. */
   async expect(data: string | Uint8Array): Promise<void> {
     const all = bytes(data);
     const buf = new Uint8Array(BLOCK);
@@ -343,21 +343,21 @@ export class Client implements Disposable {
     }
   }
 
-  /** Sends bytes, and holds that they come back. */
+  /** Sends bytes, and checks that they come back. */
   async ask(data: string | Uint8Array): Promise<void> {
     await this.while(this.send(data), data);
   }
 
-  /** Holds that bytes come back while they are being sent. */
+  /** Checks that bytes come back while they are being sent. */
   async while(sending: Promise<void>, data: string | Uint8Array): Promise<void> {
     const back = this.expect(data);
-    // Of two failures the one of what comes back says more.
+    // If both fail, the error of what comes back says more.
     await Promise.allSettled([sending, back]);
     await back;
     await sending;
   }
 
-  /** Reads to the end of the connection, and returns the first bytes that came. */
+  /** Reads to EOF, and returns the first bytes that came. */
   async end(): Promise<Uint8Array> {
     const buf = new Uint8Array(BLOCK);
     let first = new Uint8Array(0);
@@ -368,7 +368,7 @@ export class Client implements Disposable {
     return first;
   }
 
-  /** What comes next within so many milliseconds. It stays to be read. */
+  /** What comes next within `ms` milliseconds, without consuming it. */
   async next(ms: number): Promise<"bytes" | "end" | "nothing"> {
     const signal = AbortSignal.timeout(ms);
     try {
@@ -380,20 +380,20 @@ export class Client implements Disposable {
   }
 
   /**
-   * Sends FIN, reads for a while what the server still has to say, and closes: a server that falls
-   * over a reset falls where it is tried, and not here.
+   * Sends FIN, reads what still comes for a while, and closes. So it causes no RST, which is tested
+   * in cases of its own.
    */
   async leave(): Promise<void> {
     try {
       await within(this.#trial.quiet, this.finish().then(() => this.end()));
     } catch {
-      // The case is over, whatever becomes of the connection.
+      // The case is over: errors no longer matter.
     } finally {
       this.close();
     }
   }
 
-  /** Closes the connection: with bytes in it that nobody has read, that is a reset. */
+  /** Closes the connection. With unread bytes in it, that sends RST. */
   close(): void {
     this.#trial.closed(this);
     this[Symbol.dispose]();

@@ -1,13 +1,13 @@
-/** The programs of the scene: real ones, known by their trace. */
+/** The programs of the scene: real processes, watched through their trace. */
 import { inTime } from "../net/time.ts";
 import type { Lane } from "./figure.ts";
 
-/** Milliseconds that an event may be waited for. */
+/** The most milliseconds to wait for an event. */
 const PATIENCE = 20_000;
 
 /** A line of a trace. */
 export interface Traced {
-  /** Milliseconds of this program's clock, when the line came. */
+  /** When the line arrived, in milliseconds of this program's clock. */
   time: number;
   /** The name of the call, such as `accept`, and its arguments. */
   name: string;
@@ -15,7 +15,7 @@ export interface Traced {
   result: string;
 }
 
-/** Reads a line of a trace; undefined if it is another one. */
+/** Parses a line of a trace; undefined if it isn't one. */
 export function parseTrace(line: string): Traced | undefined {
   const [seconds, side, call, result] = line.trim().split(/ {2,}/);
   if (!/^\d+\.\d{3}$/.test(seconds) || !/^(server|client)$/.test(side)) return undefined;
@@ -23,14 +23,14 @@ export function parseTrace(line: string): Traced | undefined {
   return { time: performance.now(), name, args: args.split(", "), result };
 }
 
-/** A server or a client, as a process of its own. */
+/** A server or client process. */
 export class Actor {
   readonly lane: Lane;
   readonly #name: string;
   readonly #process: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #events: Traced[] = [];
-  /** What was told last of the server's queue. */
+  /** The last traced length of the server's queue. */
   #queue: Traced | undefined;
   #port: string | undefined;
   #change = Promise.withResolvers<void>();
@@ -61,12 +61,12 @@ export class Actor {
     this.#read();
   }
 
-  /** The port that a server listens on, once it does. */
+  /** Resolves to the port a server listens on. */
   async port(): Promise<string> {
     return await this.#find(() => this.#port, "port");
   }
 
-  /** The next event, which must be of that name if there is one. */
+  /** Resolves to the next event; throws if its name isn't `name`. */
   async next(name?: string): Promise<Traced> {
     const event = await this.#find(() => this.#events.shift(), name ?? "event");
     if (name !== undefined && event.name !== name) {
@@ -75,7 +75,7 @@ export class Actor {
     return event;
   }
 
-  /** The length of the server's queue, as soon as it is told. */
+  /** Resolves to the last traced length of the server's queue, once there is one. */
   async queue(): Promise<Traced> {
     return await this.#find(() => this.#queue, "queue");
   }
@@ -90,12 +90,12 @@ export class Actor {
     await this.#stdin.close();
   }
 
-  /** Ends it, if it hasn't ended. */
+  /** Kills the process if it is still running. */
   async kill(): Promise<void> {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // Already ended.
     }
     await this.#process.status;
   }

@@ -1,11 +1,11 @@
-/** What the lecture's figure holds: three columns, and time going down. */
+/** The data of the lecture's figure: three columns, with time running down. */
 
 /** The columns, from left to right. */
 export const LANES = ["client 1", "server", "client 2"] as const;
 /** A column. */
 export type Lane = 0 | 1 | 2;
 
-/** What one does at a time: nothing yet or any more, its own things, waiting, serving. */
+/** What a program is doing: not running, running, waiting, or serving. */
 export type State = "off" | "on" | "waits" | "serves";
 
 /** One event, in its column. */
@@ -14,11 +14,11 @@ export interface Row {
   time: number;
   lane: Lane;
   text: string;
-  /** What each column does from now on. */
+  /** The state of each column from now on. */
   states: [State, State, State];
-  /** The event that this one comes of, and what went from there to here. */
+  /** The event that caused this one, and what was sent from there to here. */
   from?: { row: Row; label: string };
-  /** What went from here to the kernel, where it waits for the server. */
+  /** What was sent from here to the kernel's queue, where it waits for the server. */
   queued?: string;
 }
 
@@ -26,11 +26,11 @@ export interface Row {
 export interface Act {
   title: string;
   rows: Row[];
-  /** What is to be learned of it. */
+  /** The lesson. */
   moral: string;
 }
 
-/** Whether something went from column to column to come to an event, or from the kernel. */
+/** The arrow that leads to an event, from another column or the kernel, if there is one. */
 export function arrow({ lane, from }: Row): { from: Lane | "kernel"; label: string } | undefined {
   if (from === undefined) return undefined;
   const kernel = from.row.queued !== undefined;

@@ -1,19 +1,19 @@
-/** The lecture's scene: a server, and two clients of which the second one waits, or doesn't. */
+/** The lecture's scene: a server and two clients; the second one waits, or doesn't. */
 import { Actor, type Traced } from "./actor.ts";
 import type { Act, Lane, Row, State } from "./figure.ts";
 
-/** What shows the scene, and sets its pace. */
+/** Shows the scene, and sets its pace. */
 export interface Stage {
   begin(act: Act): Promise<void>;
   add(row: Row): Promise<void>;
   end(act: Act): Promise<void>;
-  /** Resolves when it is time for somebody to act, or for the next event to be shown. */
+  /** Resolves when it is time for the next action, or to show the next event. */
   pause(before: "action" | "event"): Promise<void>;
-  /** Characters of an event in each column. */
+  /** The most characters of an event in each column. */
   readonly room: readonly number[];
 }
 
-/** What comes of an event: another one, in another column. */
+/** An event that causes another one, in another column. */
 interface Cause {
   row: Row;
   label: string;
@@ -47,7 +47,7 @@ export class Scene implements AsyncDisposable {
     return act;
   }
 
-  /** The iterative server: the second client waits until the first one has left. */
+  /** The iterative server: the second client waits until the first one leaves. */
   async #iterative(): Promise<string> {
     const server = await this.#listen(1);
     const client1 = await this.#enter(0, server);
@@ -68,7 +68,7 @@ export class Scene implements AsyncDisposable {
     return `Client 2 waited ${waited} s for its echo: client 1 had to leave first.`;
   }
 
-  /** The concurrent server: nobody waits. */
+  /** The concurrent server: no client waits. */
   async #concurrent(): Promise<string> {
     const server = await this.#listen(2);
     const client1 = await this.#enter(0, server);
@@ -126,7 +126,7 @@ export class Scene implements AsyncDisposable {
     return { row, label: `${line}\\n` };
   }
 
-  /** The line comes back. Returns how many seconds that took. */
+  /** The line comes back. Returns how long that took, in seconds. */
   async #answer(server: Actor, client: Actor, line: Cause): Promise<string> {
     await this.#shows(server, "rio_readlineb", line);
     const row = await this.#shows(server, "rio_writen");
@@ -146,14 +146,14 @@ export class Scene implements AsyncDisposable {
     await this.#shows(server, "close");
   }
 
-  /** Shows the next event of a program, which must be of that name if there is one. */
+  /** Shows the next event of a program; throws if its name isn't `name`. */
   async #shows(actor: Actor, name?: string, from?: Cause, queued?: string): Promise<Row> {
     const event = name === "queue" ? await actor.queue() : await actor.next(name);
     const { lane } = actor;
     await this.#stage.pause("event");
     this.#states = this.#states.with(lane, this.#state(lane, event)) as Row["states"];
     const row: Row = {
-      // What is told later happened later, whatever the pipes say.
+      // Keep time from running backwards when the pipes of two programs race.
       time: this.#time = Math.max(this.#time, (event.time - this.#begin) / 1000),
       lane,
       text: short(event, this.#stage.room[lane]),
@@ -166,7 +166,7 @@ export class Scene implements AsyncDisposable {
     return row;
   }
 
-  /** What a program does after an event. */
+  /** The state of a program after an event. */
   #state(lane: Lane, { name, result }: Traced): State {
     if (lane !== 1) return name === "close" ? "off" : name === "rio_writen" ? "waits" : "on";
     if (name === "accept" && result.startsWith("=")) this.#serving++;
@@ -175,7 +175,7 @@ export class Scene implements AsyncDisposable {
   }
 }
 
-/** An event in so many characters: without its arguments, if there is no room for them. */
+/** An event in at most `room` characters, without its arguments if they don't fit. */
 function short({ name, args, result }: Traced, room: number): string {
   const connfd = args.find((arg) => arg.startsWith("connfd"));
   const others = args.filter((arg) => !/^(listenfd|clientfd|)$/.test(arg));

@@ -1,15 +1,15 @@
 /** The lecture's figure as a picture. */
 import { type Act, arrow, type Lane, LANES, type Row } from "./figure.ts";
 
-/** Pixels: the height of a row, the head and foot of an act. */
+/** The height of a row, and of the head and foot of an act, in pixels. */
 const ROW = 17;
 const HEAD = 58;
 const FOOT = 44;
 const WIDTH = 840;
-/** The lines of the clients, and the edges of the server's column. */
+/** The x of the clients' lines, and of the edges of the server's column. */
 const CLIENT = [170, , 630] as const;
 const SERVER = [290, 510] as const;
-/** What waits in the kernel's queue stands at the server's right edge. */
+/** The width of the kernel's queue, at the server's right edge. */
 const QUEUE = 14;
 
 const STYLE = `
@@ -43,7 +43,7 @@ const STYLE = `
   }
 `;
 
-/** Draws acts, one below the other: a picture that is readable in light and dark. */
+/** Draws acts, one below the other, legible in light and dark mode. */
 export function svg(acts: readonly Act[]): string {
   let top = 0;
   const drawn = acts.map((act) => {
@@ -71,7 +71,7 @@ function draw({ title, moral, rows }: Act): string {
     parts.push(text(x, 48, name, "head middle"));
   }
 
-  // What each does all the time lies beneath.
+  // The states of the columns, beneath everything else.
   const [left, right] = SERVER;
   const box = (kind: string, x: number, from: number, width: number, to: number) =>
     `<rect class="${kind}" x="${x}" y="${from}" width="${width}" height="${to - from}"/>`;
@@ -129,7 +129,7 @@ function draw({ title, moral, rows }: Act): string {
   return parts.join("\n") + "\n";
 }
 
-/** Where a column is touched by what comes from another one. */
+/** The x at which an arrow from another column meets a column. */
 function edge(lane: Lane, other: Lane): number {
   return CLIENT[lane] ?? SERVER[other === 0 ? 0 : 1];
 }

@@ -1,15 +1,15 @@
-/** The lecture's figure in a terminal of 80 columns, row by row as it grows. */
+/** The lecture's figure in a terminal of 80 columns, printed row by row. */
 import { type Act, arrow, type Lane, LANES, type Row, type State } from "./figure.ts";
 
-/** Characters of the time, and of each column, its line included. */
+/** Widths of the time and of each column, its line included, in characters. */
 const TIME = 5;
 const WIDTHS = [23, 30, 22];
-/** Characters that an event may have in each column. */
+/** The most characters of an event in each column. */
 export const ROOM: readonly number[] = [20, 28, 20];
 
 const LINES: Record<State, string> = { off: " ", on: "│", waits: "┊", serves: "┃" };
 
-/** Colours, as ANSI counts them. */
+/** ANSI colour codes. */
 const BOLD = 1;
 const DIM = 2;
 const YELLOW = 33;
@@ -51,7 +51,7 @@ export class TextFigure {
     return `\n${moral}\n\n`;
   }
 
-  /** An arrow lies between two lines: in the column whose line is the left one. */
+  /** Draws an arrow between two lines, in the column of the left one. */
   #arrow(from: Lane | "kernel", to: Lane | "kernel", label: string): string {
     const cell = from === 0 || to === 0 ? 0 : 1;
     const width = WIDTHS[cell] - 1;

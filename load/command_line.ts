@@ -1,4 +1,4 @@
-/** What the load client may be told on its command line, and what it says before it begins. */
+/** The command line of the load client, and the line it prints at the start. */
 import {
   type CommandLine,
   count,
@@ -18,8 +18,8 @@ const { corrupt, truncated, reset, refused, timeout } = FAULTS;
 export const COMMAND_LINE: CommandLine = {
   name: "load",
   about:
-    `A load client for echo servers: no two lines it sends are the same, every byte that comes back
-is compared, and the round trip of each line is measured. It ends at the first fault.`,
+    `A load client for echo servers: sends lines that all differ, compares every byte that comes
+back, and measures the round trip of each line. It stops at the first fault.`,
   positionals: TARGET.positionals,
   flags: [
     ...TARGET.flags,
@@ -27,25 +27,25 @@ is compared, and the round trip of each line is measured. It ends at the first f
     ["depth=N", "lines in flight on each (default 1)"],
     [
       "length=N",
-      `bytes of a line, its newline included, ${MIN_LENGTH} to ${MAX_LENGTH} (default 64)`,
+      `bytes per line, newline included, ${MIN_LENGTH} to ${MAX_LENGTH} (default 64)`,
     ],
     ["seconds=SEC", "how long to measure (default 5), after a warm-up of a fifth, at\nmost 1 s"],
     [
       "rate=N",
-      "lines a second, all connections together; each is measured from\nwhen it was due (default: one is sent when one comes back)",
+      "lines per second, over all connections; each is timed from\nwhen it was due (default: send one when one comes back)",
     ],
     ["churn=K", "a new connection every K lines"],
     ["workers=N", "threads, which share the connections (default: one)"],
-    ["timeout=SEC", "time to connect, and to wait for a byte that is owed (default 10)"],
-    ["json", "print a line of JSON a second, and the summary as JSON"],
+    ["timeout=SEC", "time to connect, and to wait for the next byte (default 10)"],
+    ["json", "print a line of JSON per second, and the summary as JSON"],
   ],
   notes: `At most ${MAX_IN_FLIGHT / 2 ** 20} MiB are in flight.
-Exit codes: 0 all came back, 1 the network failed, 2 usage, ${corrupt} corrupt (another byte came
-back than was sent), ${truncated} truncated (the peer closed early), ${reset} reset, ${refused} refused, ${timeout} timeout.
-Ctrl-C ends it with the summary so far, and 130.`,
+Exit codes: 0 all came back, 1 the network failed, 2 usage, ${corrupt} corrupt (a byte differs from
+the one sent), ${truncated} truncated (the peer closed early), ${reset} reset, ${refused} refused, ${timeout} timeout.
+Ctrl-C stops it, prints the summary so far, and exits with 130.`,
 };
 
-/** What the load client is told. */
+/** The load client's command line, parsed. */
 export interface Plan {
   target: Target;
   shape: Shape;
@@ -56,9 +56,9 @@ export interface Plan {
 }
 
 /**
- * What a command line says.
+ * Checks and converts the flags.
  *
- * @throws {UsageError} If it makes no sense.
+ * @throws {UsageError} If a value is invalid or two flags conflict.
  */
 export async function loadFlags(flags: Flags): Promise<Plan> {
   const { values, set } = flags;
@@ -94,7 +94,7 @@ export async function loadFlags(flags: Flags): Promise<Plan> {
   };
 }
 
-/** What a load will do, in one line. */
+/** Describes the load in one line. */
 export function planned({ target, shape, time, warmup, workers }: Plan): string {
   const { connections, depth, length, rate, churn } = shape;
   const what = [

@@ -1,4 +1,4 @@
-/** One connection of a load: sends its lines, and compares every byte that comes back. */
+/** One connection of a load: sends lines, and compares every byte that comes back. */
 import { reason } from "../net/errors.ts";
 import { Fault, type FaultKind, type Place } from "./fault.ts";
 import type { Histogram } from "./histogram.ts";
@@ -8,29 +8,29 @@ import type { Schedule } from "./schedule.ts";
 /** What a load needs of a connection: `Deno.Conn` has it. */
 export type LoadConn = Pick<Deno.Conn<Deno.Addr>, "read" | "write" | "closeWrite"> & Disposable;
 
-/** What all connections of a thread share. */
+/** Options shared by all connections of a thread. */
 export interface ConnectionOptions {
   connect: () => Promise<LoadConn>;
   depth: number;
   length: number;
-  /** Lines after which a connection ends and the next takes its place. */
+  /** Lines after which a connection is replaced by a new one. */
   churn: number;
-  /** Milliseconds to wait for the next byte that is owed. */
+  /** Milliseconds to wait for the next byte that the server owes. */
   timeout: number;
-  /** When lines are due; unless given, as soon as `depth` leaves room. */
+  /** When lines are due; undefined: as soon as fewer than `depth` are in flight. */
   schedule: Schedule | undefined;
   /** Where round trips are recorded. */
   histogram: Histogram;
 }
 
-/** Bytes of one read, at most. */
+/** The most bytes per read. */
 const BLOCK = 65_536;
-/** Milliseconds to wait for the peer's FIN, once all has come back. */
+/** Milliseconds to wait for the peer's FIN once everything has come back. */
 const LINGER = 1000;
 
-/** One connection at a time; with churn, one after another. */
+/** One connection, or with churn a series of them, one at a time. */
 export class Connection {
-  /** Its number, from 0, among those of all threads. */
+  /** Its number among those of all threads, from 0. */
   readonly number: number;
   /** Connections opened so far. */
   opened = 0;
@@ -40,17 +40,17 @@ export class Connection {
   readonly #times: Float64Array;
   readonly #buf: Uint8Array<ArrayBuffer>;
   #fd: LoadConn | undefined;
-  /** Lines sent or being sent, lines that came back, and the line at which churn ends it. */
+  /** Lines sent or being sent, lines that came back, and the line where churn ends it. */
   #issued = 0;
   #done = 0;
   #end = Infinity;
-  /** Bytes written, and bytes that came back. */
+  /** Bytes written, and bytes received. */
   #sent = 0;
   #back = 0;
   #writing = false;
-  /** What a write threw: the peer has gone, and the next read tells how. */
+  /** The error of a failed write. The next read shows how the peer closed. */
   #writeError: unknown;
-  /** When the last byte came, or FIN was sent. */
+  /** When the last byte arrived or FIN was sent. */
   #moved = 0;
   #finished = false;
   #stopped = false;
@@ -65,7 +65,11 @@ export class Connection {
     this.#buf = new Uint8Array(Math.min(BLOCK, depth * length + 1));
   }
 
-  /** Connects. Throws a {@linkcode Fault} if it can't. */
+  /**
+   * Connects.
+   *
+   * @throws {Fault} If that fails.
+   */
   async open(): Promise<void> {
     try {
       this.#fd = await this.#options.connect();
@@ -80,8 +84,9 @@ export class Connection {
   }
 
   /**
-   * Sends and receives until it is stopped and everything has come back. Throws the first
-   * {@linkcode Fault}.
+   * Sends and receives until `stop` is called and everything has come back.
+   *
+   * @throws {Fault} The first one.
    */
   async run(): Promise<void> {
     for (;;) {
@@ -95,7 +100,7 @@ export class Connection {
     }
   }
 
-  /** Sends the lines that are due and for which there is room. */
+  /** Sends the lines that are due, up to `depth` in flight. */
   send(now: number): void {
     if (this.#fd === undefined || this.#finished || this.#stopped) return;
     const { depth, length, schedule } = this.#options;
@@ -123,14 +128,14 @@ export class Connection {
     else this.#writing = false;
   };
 
-  /** Left to the next read, so that what came before is compared first. */
+  /** Leaves the error to the next read, so that bytes received before it are compared first. */
   readonly #onWriteError = (error: unknown) => {
     this.#writing = false;
     this.#writeError = error;
     this.#sent = this.#issued * this.#options.length;
   };
 
-  /** Compares what comes, until the peer's FIN. */
+  /** Receives and compares until the peer's FIN. */
   async #receive(): Promise<void> {
     const fd = this.#fd!;
     const buf = this.#buf;
@@ -188,7 +193,7 @@ export class Connection {
     if (!this.#stopped && this.#issued < this.#end) return;
     this.#finished = true;
     this.#moved = now;
-    this.#fd?.closeWrite().catch(() => {}); // the peer has closed first
+    this.#fd?.closeWrite().catch(() => {}); // the peer closed first
   }
 
   /** The fault of a peer that closed while it owed something. */
@@ -223,8 +228,8 @@ export class Connection {
   }
 
   /**
-   * Sends no more; `run` ends when everything has come back. Returns how many lines were due
-   * and couldn't be sent; the time that they have waited is recorded.
+   * Stops sending; `run` returns when everything has come back. Returns how many lines were due
+   * but couldn't be sent; their waiting times so far are recorded.
    */
   stop(now: number): number {
     const { schedule, histogram } = this.#options;
@@ -240,7 +245,7 @@ export class Connection {
     return unsent;
   }
 
-  /** Ends at once. */
+  /** Closes the connection at once. */
   close(): void {
     this.#closed = true;
     this.#fd?.[Symbol.dispose]();

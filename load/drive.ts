@@ -1,13 +1,13 @@
-/** A load from start to end: warm-up, the seconds that count, and what is still in flight. */
+/** Runs a load: warm-up, the measured seconds, and then the lines still in flight. */
 import process from "node:process";
 import { within } from "../net/time.ts";
 import { Fault } from "./fault.ts";
 import type { Thread } from "./generator.ts";
 import { Histogram } from "./histogram.ts";
 
-/** How long a load takes, and who is told. */
+/** How long a load runs, and a callback for each second. */
 export interface DriveOptions {
-  /** Milliseconds that are measured, and those of the warm-up before. */
+  /** Milliseconds to measure, and milliseconds of warm-up before. */
   time: number;
   warmup: number;
   signal?: AbortSignal;
@@ -15,29 +15,29 @@ export interface DriveOptions {
   onSecond?: (second: Second) => unknown;
 }
 
-/** What one second measured. */
+/** The measurements of one second. */
 export interface Second {
-  /** Milliseconds measured up to its end, and how long it was. */
+  /** Its end and its length, in milliseconds of measured time. */
   end: number;
   time: number;
   histogram: Histogram;
 }
 
-/** What a load measured. */
+/** The measurements of a load. */
 export interface LoadResult {
-  /** Milliseconds that were measured. */
+  /** Milliseconds measured. */
   time: number;
   /** Lines that came back in that time. */
   lines: number;
-  /** Their round trips, and those of the lines that were still in flight then. */
+  /** Round trips of those lines, and of the lines still in flight at the end. */
   histogram: Histogram;
-  /** Lines that were due and couldn't be sent, because the peer owed `depth` of them. */
+  /** Lines that were due but couldn't be sent, because the peer owed `depth` lines. */
   unsent: number;
   /** Connections opened, warm-up included. */
   opened: number;
-  /** Share of that time that each thread of this program computed: at 1 it is the limit. */
+  /** CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck. */
   busy: number;
-  /** What ended it early. */
+  /** The fault that ended the load early, if any. */
   fault: Fault | undefined;
 }
 

@@ -1,9 +1,15 @@
-/** What ends a load early, and the exit code of each. */
+/** Faults, which end a load early, and their exit codes. */
 import { isReset, reason } from "../net/errors.ts";
 
 /**
- * What can go wrong with a connection: another byte came back than was sent, it was closed too
- * early, reset, or refused, nothing came for too long, or anything else.
+ * What went wrong with a connection:
+ *
+ * - `corrupt`: a byte came back that differs from the one sent.
+ * - `truncated`: the peer closed before everything came back.
+ * - `reset`: the peer reset it.
+ * - `refused`: connect(2) was refused.
+ * - `timeout`: nothing came for too long.
+ * - `network`: any other error.
  */
 export type FaultKind = "corrupt" | "truncated" | "reset" | "refused" | "timeout" | "network";
 
@@ -17,18 +23,18 @@ export const FAULTS: Record<FaultKind, number> = {
   timeout: 7,
 };
 
-/** Where a fault was found. Everything is counted from 0. */
+/** Where a fault was found. All numbers start at 0. */
 export interface Place {
-  /** The connection. */
+  /** The number of the connection. */
   connection: number;
-  /** The byte that should have come back, of all that the connection sent. */
+  /** The byte that should have come next, of all bytes sent on the connection. */
   byte: number;
-  /** The line it is in. */
+  /** The line that holds it. */
   line: number;
 }
 
 /**
- * What ended a load early.
+ * A fault that ended a load early.
  *
  * @example
  * ```ts
@@ -41,14 +47,14 @@ export interface Place {
  * ```
  */
 export class Fault extends Error {
-  /** What it is. */
+  /** Its kind. */
   readonly kind: FaultKind;
   /** Where it was found. */
   readonly place: Place;
-  /** What happened there, in a few words. */
+  /** What happened, in a few words. */
   readonly what: string;
 
-  /** A fault at a place; its message names both. */
+  /** Makes a fault. Its message has the kind, the place and `what`. */
   constructor(kind: FaultKind, place: Place, what: string) {
     super(
       `${kind}: connection ${place.connection}, byte ${place.byte} (line ${place.line}): ${what}`,
@@ -58,7 +64,7 @@ export class Fault extends Error {
     this.what = what;
   }
 
-  /** The fault that a thrown error is. */
+  /** Turns an error into a fault. */
   static of(error: unknown, place: Place): Fault {
     return new Fault(kindOf(error), place, reason(error));
   }
@@ -67,6 +73,6 @@ export class Fault extends Error {
 function kindOf(error: unknown): FaultKind {
   if (error instanceof Deno.errors.ConnectionRefused) return "refused";
   if (error instanceof Deno.errors.TimedOut) return "timeout";
-  if (error instanceof Deno.errors.UnexpectedEof) return "truncated"; // TLS without its close
+  if (error instanceof Deno.errors.UnexpectedEof) return "truncated"; // TLS without close_notify
   return isReset(error) ? "reset" : "network";
 }

@@ -1,23 +1,23 @@
-/** The load generator of one thread: its share of the connections. */
+/** The load generator of one thread, with its share of the connections. */
 import { checkRange } from "../rio.ts";
 import { Connection, type LoadConn } from "./connection.ts";
 import { type Counts, Histogram } from "./histogram.ts";
 import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";
 import { keepTime, Schedule } from "./schedule.ts";
 
-/** What a load consists of; it can be posted to a thread. */
+/** The shape of a load; can be posted to a worker. */
 export interface Shape {
-  /** Connections, all threads together. */
+  /** The number of connections, over all threads. */
   connections: number;
   /** Lines in flight on each. */
   depth: number;
-  /** Bytes of a line, its newline included. */
+  /** Bytes per line, newline included. */
   length: number;
-  /** Lines a second, all connections together; undefined: one is sent when one comes back. */
+  /** Lines per second, over all connections; undefined: send one when one comes back. */
   rate: number | undefined;
   /** Lines after which a connection is replaced by a new one; `Infinity` for never. */
   churn: number;
-  /** Milliseconds to wait for the next byte that is owed. */
+  /** Milliseconds to wait for the next byte that the server owes. */
   timeout: number;
 }
 
@@ -26,41 +26,41 @@ export interface Thread {
   /** Opens all connections. Rejects with a {@linkcode Fault} if one can't be opened. */
   open(): Promise<void>;
   /**
-   * Sends until it is stopped and everything has come back. Rejects with the first
-   * {@linkcode Fault}, and all connections are closed then.
+   * Sends until `stop` is called and everything has come back. Rejects with the first
+   * {@linkcode Fault}, after closing all connections.
    */
   begin(): Promise<void>;
   /** The round trips since the last call. */
   take(): Counts | Promise<Counts>;
   /**
-   * Sends no more. Returns how many lines were due and couldn't be sent; the time that they
-   * have waited is recorded.
+   * Stops sending. Returns how many lines were due but couldn't be sent; their waiting times so
+   * far are recorded.
    */
   stop(): number | Promise<number>;
   /** How many connections have been opened. */
   opened(): number | Promise<number>;
-  /** Ends everything at once. */
+  /** Closes all connections at once. */
   close(): void;
 }
 
-/** Bytes in flight, all connections together, at most. */
+/** The most bytes in flight, over all connections. */
 export const MAX_IN_FLIGHT = 2 ** 29;
-/** Bytes of the longest line. */
+/** The most bytes per line. */
 export const MAX_LENGTH = 2 ** 20;
-/** Connections that are opened at once: the server's queue may be short. */
+/** The most connections opened at the same time: the server's queue may be short. */
 const OPENING = 16;
-/** How often a timeout is checked while it runs, and milliseconds between two checks at most. */
+/** Checks per timeout, and the most milliseconds between two checks. */
 const LOOKS = 5;
 const MAX_LOOK = 250;
 
-/** Throws a RangeError unless a load is within its bounds. */
+/** Throws a RangeError if a load exceeds the bounds. */
 export function checkShape({ connections, depth, length }: Shape): void {
   checkRange("load: connections", connections, 1, MAX_CONNECTIONS);
   checkRange("load: length", length, MIN_LENGTH, MAX_LENGTH);
   checkRange("load: depth", depth, 1, Math.floor(MAX_IN_FLIGHT / connections / length));
 }
 
-/** The connections from number `from` to below `to`. */
+/** Drives the connections numbered `from` up to but excluding `to`. */
 export class Generator implements Thread {
   readonly #connections: Connection[] = [];
   readonly #histogram = new Histogram();
@@ -117,7 +117,7 @@ export class Generator implements Thread {
     const now = performance.now();
     let unsent = 0;
     for (const connection of this.#connections) {
-      connection.send(now); // what came due since the last tick
+      connection.send(now); // lines due since the last tick
       unsent += connection.stop(now);
     }
     return unsent;

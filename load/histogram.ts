@@ -1,21 +1,21 @@
 /**
- * A histogram of round trips, laid out as HdrHistogram's: 128 buckets for each power of two, so
- * a value is known to 0.8 %. It is our own because it costs a quarter a line, can be posted to
- * another thread and shows its counts: docs/performance.md has the figures.
+ * A histogram of round trips with the layout of HdrHistogram: 128 buckets per power of two, so
+ * values are exact to 0.8 %. We wrote our own because it costs a quarter as much per line, can be
+ * posted to another thread and exposes its counts; docs/performance.md has the figures.
  */
 
-/** Tenths of a microsecond in a millisecond: what is counted, up to 214 s. */
+/** Units per millisecond: it counts in 0.1 µs, up to 214 s. */
 const UNITS = 10_000;
 const MAX_VALUE = 2 ** 31 - 1;
 const HALF_BITS = 7;
 const HALF = 1 << HALF_BITS;
 const BUCKETS = (32 - HALF_BITS) * HALF;
 
-/** What a histogram is when it is sent to another thread. */
+/** A histogram's data, as posted to another thread. */
 export type Counts = Pick<Histogram, "counts" | "max">;
 
 /**
- * Counts round trips by how long they took.
+ * Counts round trips by duration.
  *
  * @example
  * ```ts
@@ -29,14 +29,14 @@ export type Counts = Pick<Histogram, "counts" | "max">;
  * ```
  */
 export class Histogram {
-  /** How many were recorded. */
+  /** The number of round trips recorded. */
   count = 0;
-  /** The longest, in milliseconds. */
+  /** The longest one, in milliseconds. */
   max = 0;
-  /** How many are in each bucket. */
+  /** The number in each bucket. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(BUCKETS);
 
-  /** Records so many round trips of so many milliseconds. */
+  /** Records `times` round trips of `ms` milliseconds. */
   record(ms: number, times: number = 1): void {
     const value = Math.min(ms * UNITS, MAX_VALUE) | 0;
     const shift = value < 2 * HALF ? 0 : 31 - HALF_BITS - Math.clz32(value);
@@ -45,7 +45,7 @@ export class Histogram {
     if (ms > this.max) this.max = ms;
   }
 
-  /** Milliseconds that a share of all, 0 to 1, took at most. */
+  /** The quantile at `share`, 0 to 1, in milliseconds: 0.99 is the 99th percentile. */
   quantile(share: number): number {
     const rank = share * this.count;
     for (let i = 0, sum = 0; i < BUCKETS; i++) {
@@ -55,12 +55,12 @@ export class Histogram {
     return this.max;
   }
 
-  /** How many took more than `from` milliseconds and at most `to`, to 0.8 %. */
+  /** How many took more than `from` and at most `to` milliseconds, to 0.8 %. */
   between(from: number, to: number): number {
     return this.counts.reduce((sum, n, i) => upper(i) > from && upper(i) <= to ? sum + n : sum, 0);
   }
 
-  /** Takes all counts, and starts again at 0. */
+  /** Returns all counts and resets them to 0. */
   take(): Counts {
     const taken = { counts: this.counts.slice(), max: this.max };
     this.counts.fill(0);
@@ -68,7 +68,7 @@ export class Histogram {
     return taken;
   }
 
-  /** Adds the counts of another. */
+  /** Adds the counts of another histogram. */
   add({ counts, max }: Counts): void {
     counts.forEach((n, i) => this.counts[i] += n);
     this.count += counts.reduce((sum, n) => sum + n, 0);

@@ -1,6 +1,6 @@
 /**
- * The lines of a connection. No other connection sends the same, and none is sent twice:
- * `CCCCC NNNNNNNNN filler\n`, the connection and the line as decimal numbers from 0.
+ * The lines that a connection sends. All lines of all connections differ: each is
+ * `CCCCC NNNNNNNNN filler\n`, the numbers of the connection and of the line, decimal, from 0.
  */
 import { Buffer } from "node:buffer";
 
@@ -10,14 +10,14 @@ const LINE_AT = CONNECTION_DIGITS + 1;
 const LINE_END = LINE_AT + LINE_DIGITS;
 const HEADER = /^(\d{5}) (\d{9})$/;
 
-/** Bytes of the shortest line: the numbers and the newline. */
+/** The fewest bytes per line: the numbers and the newline. */
 export const MIN_LENGTH = LINE_END + 1;
-/** Connections that can be told apart. */
+/** The most connections: their numbers have five digits. */
 export const MAX_CONNECTIONS = 10 ** CONNECTION_DIGITS;
 
-/** The last `depth` lines, in a ring: they are sent from it, and compared with it. */
+/** A ring of the last `depth` lines: they are sent from it and compared with it. */
 export class Lines {
-  /** The lines, one behind the other. */
+  /** The lines, back to back. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly #buffer: Buffer;
   readonly #length: number;
@@ -38,7 +38,7 @@ export class Lines {
     this.#depth = depth;
   }
 
-  /** Puts a line into the ring, in place of the one `depth` lines before. */
+  /** Puts a line into the ring, in place of the one `depth` lines earlier. */
   set(line: number): void {
     const at = (line % this.#depth) * this.#length + LINE_AT;
     for (let i = at + LINE_DIGITS, rest = line; i > at;) {
@@ -49,8 +49,8 @@ export class Lines {
   }
 
   /**
-   * Compares the first `n` bytes of `came`, `depth` lines at most, with what was sent from
-   * `byte` on. Returns how many of them, from the first, are the same.
+   * Compares the first `n` bytes of `came`, at most `depth` lines, with those sent from `byte` on.
+   * Returns the length of the common prefix.
    */
   compare(came: Uint8Array, n: number, byte: number): number {
     const size = this.bytes.length;
@@ -66,14 +66,14 @@ export class Lines {
     return n;
   }
 
-  /** The byte that was sent at a place. */
+  /** The byte sent at an offset. */
   at(byte: number): number {
     return this.bytes[byte % this.bytes.length];
   }
 
   /**
-   * The numbers of the line that came instead: it is the same as the one sent up to `byte`, and
-   * goes on with `rest`. Undefined if there are none.
+   * The numbers in the line that came instead: up to `byte` it equals the line sent, then `rest`
+   * follows. Undefined if it holds no such numbers.
    */
   whose(rest: Uint8Array, byte: number): { connection: number; line: number } | undefined {
     const offset = byte % this.#length;

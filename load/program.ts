@@ -1,4 +1,4 @@
-/** The program load.ts: its command line, its threads, its report, its end. */
+/** The program load.ts: threads, report, exit code. */
 import { log } from "../cli/diagnostics.ts";
 import type { Flags } from "../cli/flags.ts";
 import { exit, run } from "../cli/program.ts";
@@ -41,7 +41,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return await exit(code, stdout);
 }
 
-/** This thread, or others if they were asked for or are fairer. */
+/** Uses this thread, or workers if asked for or if they are fairer. */
 async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]> {
   const { connections, timeout } = shape;
   const fairness = makeFair(connections / (workers ?? 1));

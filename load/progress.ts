@@ -1,20 +1,20 @@
-/** The progress bar of `@std/cli`, on a terminal, where JSR can be reached. */
+/** The progress bar of `@std/cli`, on a terminal, if JSR is reachable. */
 import type { ProgressBar } from "jsr:@std/cli@^1.0.25/unstable-progress-bar";
 import type { Second } from "./drive.ts";
 
-/** In a constant, so that it isn't fetched unless there is a terminal. */
+/** In a constant, so that Deno doesn't fetch it unless there is a terminal. */
 const SPECIFIER = "jsr:@std/cli@^1.0.25/unstable-progress-bar";
 const WIDTH = 40;
 
-/** A bar that is drawn as soon as it has been loaded, if it can be. */
+/** A progress bar, shown once its module has loaded. */
 export interface Progress {
-  /** Shows what a second has brought. */
+  /** Shows the measurements of a second. */
   second(second: Second): void;
   /** Clears it. */
   end(): Promise<void>;
 }
 
-/** Shows progress, of so many milliseconds, if standard error is a terminal. */
+/** Shows the progress of `time` milliseconds, if standard error is a terminal. */
 export function showProgress(time: number): Progress | undefined {
   if (!Deno.stderr.isTerminal()) return undefined;
   const start = performance.now();
@@ -44,7 +44,7 @@ export function showProgress(time: number): Progress | undefined {
     };
     bar = new module.ProgressBar(options) as ProgressBar;
     ticker = setInterval(() => bar!.value = performance.now() - start, 200);
-  }, () => {}); // it can't be had: there is none
+  }, () => {}); // can't be loaded: no bar
   let ticker: ReturnType<typeof setInterval> | undefined;
   return {
     second({ time, histogram }) {

@@ -1,4 +1,4 @@
-/** What a load measured, as text and as JSON. */
+/** The measurements of a load, as text and as JSON. */
 import { count } from "../cli/flags.ts";
 import { show } from "../client/target.ts";
 import type { Plan } from "./command_line.ts";
@@ -6,13 +6,13 @@ import type { LoadResult, Second } from "./drive.ts";
 import type { Histogram } from "./histogram.ts";
 
 const QUANTILES = { p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 };
-/** Columns of the longest bar; they are drawn in eighths. */
+/** Width of the longest bar in characters; bars are drawn in eighths. */
 const WIDTH = 50;
 const EIGHTHS = " ▏▎▍▌▋▊▉";
-/** The steps of the drawn histogram within a power of ten. */
+/** The bounds of the drawn bars, within each power of ten. */
 const STEPS = [1, 1.5, 2, 3, 5, 7];
 
-/** The report, with the histogram drawn. */
+/** The report, with a drawing of the histogram. */
 export function summary(result: LoadResult, { shape: { length } }: Plan): string {
   const { lines, time, histogram, unsent, opened, busy } = result;
   if (time === 0) return "";
@@ -83,13 +83,13 @@ function speed(lines: number, time: number, length: number) {
   return { lines: Math.round(rate), megabytes: rate * length / 1e6 };
 }
 
-/** The round trips of some quantiles, in milliseconds. */
+/** Quantiles of the round trips, in milliseconds. */
 function roundTrips(histogram: Histogram): Record<string, number> {
   const times = Object.entries(QUANTILES).map(([name, q]) => [name, round(histogram.quantile(q))]);
   return { ...Object.fromEntries(times), max: round(histogram.max) };
 }
 
-/** To four digits, one more than the histogram knows. */
+/** Rounds to four digits, one more than the histogram resolves. */
 function round(value: number): number {
   return Number(value.toPrecision(4));
 }
@@ -98,7 +98,7 @@ function en(n: number): string {
   return n.toLocaleString("en");
 }
 
-/** A bar for each step between the fastest and the slowest. */
+/** One bar per step from the fastest to the slowest round trip. */
 function drawn(histogram: Histogram): string[] {
   const rows: { from: number; to: number; share: number }[] = [];
   for (let i = 0, from = 0; from < histogram.max; i++) {

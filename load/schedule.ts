@@ -1,18 +1,18 @@
-/** When lines are due: as soon as there is room for them, or at a fixed rate. */
+/** When lines are due, at a fixed rate. */
 
-/** The lines of all connections in turn, at so many a second. */
+/** Spreads a rate over all connections, in turn. */
 export class Schedule {
   #start = 0;
   readonly #rate: number;
   readonly #connections: number;
 
-  /** For a rate in lines a second, and the connections of all threads. */
+  /** `rate` is in lines per second; `connections` counts those of all threads. */
   constructor(rate: number, connections: number) {
     this.#rate = rate / 1000;
     this.#connections = connections;
   }
 
-  /** Starts now. */
+  /** Starts the clock now. */
   begin(): void {
     this.#start = performance.now();
   }
@@ -22,20 +22,19 @@ export class Schedule {
     return this.#start + (line * this.#connections + connection) / this.#rate;
   }
 
-  /** How many lines of a connection are due at a time. */
+  /** How many lines of a connection are due by the time `now`. */
   count(connection: number, now: number): number {
     const all = (now - this.#start) * this.#rate - connection;
     return Math.max(0, Math.floor(all / this.#connections) + 1);
   }
 }
 
-/** Milliseconds before a line is due in which the thread polls instead of sleeping. */
+/** How long before a line is due the thread stops sleeping and polls, in milliseconds. */
 const WATCHFUL = 2;
 
 /**
- * Calls `send` when a line is due, connection after connection, until the function returned is
- * called. Timers are late by up to a millisecond, which would be measured with each line:
- * hence the polling.
+ * Calls `send` whenever a line is due, for each connection in turn. It polls, because timers are
+ * up to 1 ms late, which would add to every round trip. Returns a function that stops it.
  */
 export function keepTime(
   schedule: Schedule,

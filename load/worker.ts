@@ -1,4 +1,4 @@
-/** What runs in a thread of a load; workers.ts starts it. */
+/** A thread of a load, started by workers.ts. */
 import { openTarget } from "../client/target.ts";
 import { reason } from "../net/errors.ts";
 import { Fault } from "./fault.ts";

@@ -1,11 +1,11 @@
-/** Threads of a load, from outside; worker.ts is what runs in them. */
+/** The threads of a load, seen from the main thread; worker.ts runs in them. */
 import type { Target } from "../client/target.ts";
 import { FEW, isFair, mayConfigure, SETTING } from "../net/fairness.ts";
 import { Fault } from "./fault.ts";
 import type { Shape, Thread } from "./generator.ts";
 import type { Counts } from "./histogram.ts";
 
-/** What a thread is told. */
+/** A message to a thread. */
 export type Order =
   & { id: number }
   & (
@@ -13,7 +13,7 @@ export type Order =
     | { call: "open" | "begin" | "take" | "stop" | "opened" }
   );
 
-/** What a thread says. */
+/** A message from a thread. */
 export type Answer =
   & { id: number }
   & (
@@ -22,13 +22,13 @@ export type Answer =
   );
 
 const MODULE = new URL("./worker.ts", import.meta.url);
-/** How a thread is to so many connections: as it is, or not before a setting. */
+/** Whether a thread serves its connections fairly. */
 export type Fairness = "fair" | "unfair" | "fair in a new thread";
 
 /**
- * Makes threads that are started from now on fair to so many connections each, if this program
- * is allowed to: a thread of more than 100 starves some of them otherwise, which would be
- * measured as the server's.
+ * Makes threads started from now on fair to this many connections each, if permissions allow it.
+ * Otherwise a thread with more than 100 starves some of them, and the delay would be blamed on
+ * the server.
  */
 export function makeFair(connections: number): Fairness {
   if (connections <= FEW || isFair()) return "fair";
@@ -37,13 +37,13 @@ export function makeFair(connections: number): Fairness {
   return "fair in a new thread";
 }
 
-/** Whether a thread can be started: its file has to be read. */
+/** Whether a worker can be started, which needs permission to read its file. */
 function mayStart(): boolean {
   if (MODULE.protocol !== "file:") return true;
   return Deno.permissions.querySync({ name: "read", path: MODULE }).state === "granted";
 }
 
-/** Starts threads, and divides the connections among them. */
+/** Starts `n` threads, and divides the connections among them. */
 export async function startWorkers(n: number, shape: Shape, target: Target): Promise<Thread[]> {
   if (!mayStart()) throw new Error(`--workers=${n} needs deno run --allow-read: ${MODULE}`);
   const at = (i: number) => Math.floor(shape.connections * i / n);
@@ -54,7 +54,7 @@ export async function startWorkers(n: number, shape: Shape, target: Target): Pro
   return workers;
 }
 
-/** A thread. */
+/** A thread, seen from the main thread. */
 class LoadWorker implements Thread {
   readonly #worker = new Worker(MODULE, { type: "module" });
   readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();

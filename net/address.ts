@@ -1,17 +1,17 @@
-/** Addresses, as both ends of a connection check and show them. */
+/** Checks and formats addresses, for client and server. */
 import { checkRange } from "../rio.ts";
 
-/** Throws a RangeError unless `port` is an integer from `min` to 65535. */
+/** Throws a RangeError unless `port` is an integer from `min` to 65535. `what` names the call. */
 export function checkPort(what: string, port: number, min: number): void {
   checkRange(`${what}: port`, port, min, 65535);
 }
 
-/** An address as it stands in a URL. */
+/** HOST:PORT, with an IPv6 address in brackets as in a URL. */
 export function address(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-/** An IPv4 address without the IPv6 that a dual-stack socket puts around it. */
+/** Turns an IPv4-mapped IPv6 address, which a dual-stack socket reports, into plain IPv4. */
 export function unmapped(hostname: string): string {
   return hostname.replace(/^::ffff:(?=\d+\.)/, "");
 }

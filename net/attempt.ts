@@ -1,16 +1,22 @@
-/** What can be given up. */
+/** Attempts with a timeout and an abort signal. */
 import { label } from "./errors.ts";
 import { checkTime, inTime } from "./time.ts";
 
-/** How to give an attempt to connect up. */
+/** How to abort an attempt to connect. */
 export interface ConnectOptions {
-  /** Gives the attempt up: it rejects with the signal's reason. */
+  /** Aborts the attempt, which then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Milliseconds until it fails; what the kernel waits unless given, minutes. */
+  /** The most milliseconds to wait. Default: no limit but the kernel's, a few minutes. */
   connectTimeout?: number;
 }
 
-/** Tries what can be given up, and names it if it fails. */
+/**
+ * Calls `open` with a signal that aborts on `signal` or after `connectTimeout`.
+ *
+ * @returns What `open` returns.
+ * @throws {RangeError} If `connectTimeout` is not a number of at least 0.
+ * @throws {Error} What `open` throws, with `what` in front of its message; or the signal's reason.
+ */
 export async function attempt<T>(
   what: string,
   { signal, connectTimeout = Infinity }: ConnectOptions,

@@ -1,18 +1,18 @@
-/** What went wrong, told in one line. */
+/** Error messages of one line. */
 
-/** An error whose message says first what failed. */
+/** Puts what failed in front of the error's message; returns the error. */
 export function label(what: string, error: unknown): unknown {
   if (error instanceof Error) error.message = `${what}: ${error.message}`;
   return error;
 }
 
-/** What went wrong, as strerror(3) has it: one line, without Rust's number. */
+/** The message on one line, as strerror(3) prints it, without Rust's "(os error N)". */
 export function reason(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/ \(os error \d+\)/g, "").replaceAll("\n", " ");
 }
 
-/** Whether the peer has ended the connection, and not in good order. */
+/** Whether the peer ended the connection abnormally: RST, or TLS without close_notify. */
 export function isReset(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.ConnectionAborted ||

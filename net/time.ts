@@ -1,9 +1,9 @@
-/** Bounds in time: milliseconds, 0 or more, `Infinity` for ever. */
+/** Time limits, in milliseconds from 0 to `Infinity`, which means no limit. */
 
-/** What a timer can count: setTimeout takes more for 1. */
+/** The longest delay of setTimeout, which treats a longer one as 1 ms. */
 const MAX_DELAY = 2 ** 31 - 1;
 
-/** Throws a RangeError unless `ms` is a number of milliseconds, 0 or more. */
+/** Throws a RangeError unless `ms` is a number of at least 0. `what` names the option. */
 export function checkTime(what: string, ms: number): void {
   if (typeof ms === "number" && ms >= 0) return;
   throw new RangeError(
@@ -11,7 +11,7 @@ export function checkTime(what: string, ms: number): void {
   );
 }
 
-/** Calls `act` in so many milliseconds, unless the function returned is called before. */
+/** Calls `act` after `ms` milliseconds. Returns a function that cancels it. */
 export function inTime(ms: number, act: () => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const wait = (left: number) => {
@@ -23,7 +23,7 @@ export function inTime(ms: number, act: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Resolves with the promise, or with undefined when the time is up. */
+/** Settles like `promise`, or resolves to undefined after `ms` milliseconds. */
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
   const late = Promise.withResolvers<undefined>();
   const cancel = inTime(ms, () => late.resolve(undefined));
@@ -34,7 +34,7 @@ export async function within<T>(ms: number, promise: Promise<T>): Promise<T | un
   }
 }
 
-/** Resolves in so many milliseconds. */
+/** Resolves after `ms` milliseconds. */
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => inTime(ms, resolve));
 }

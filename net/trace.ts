@@ -1,6 +1,6 @@
 /**
- * What happens on a socket, told as it happens. The calls of a connection are replaced on the
- * object itself, so that whoever uses it doesn't know, and pays nothing where there is no trace.
+ * Traces the calls on a socket. Tracing replaces a connection's methods on the object itself, so
+ * its users need not know, and nothing is slower without a trace.
  */
 import { MAXLINE } from "../rio.ts";
 import { address, unmapped } from "./address.ts";
@@ -10,20 +10,20 @@ import { reason } from "./errors.ts";
 export interface TraceEvent {
   /** The call and its arguments, such as `close(connfd 1)`. */
   call: string;
-  /** What came of it, such as `= 0`, or `waiting`. */
+  /** Its result, such as `= 0`, or `waiting`. */
   result: string;
-  /** What else there is to see: a socket pair, the bytes of a line. */
+  /** Details, such as a socket pair or the bytes of a line. */
   detail?: string;
-  /** Where Deno does it in another way than the lecture. */
+  /** How Deno differs from the lecture here. */
   note?: string;
 }
 
-/** Takes events, in the order in which they happen. */
+/** Receives events, in order. */
 export type Tell = (event: TraceEvent) => void;
 
-/** Bytes of a line that are shown. */
+/** The most bytes shown of a line. */
 const SHOWN = 32;
-/** Lines of one read that are told one by one; those beyond are counted. */
+/** The most lines of one read shown one by one; more are counted. */
 const LINES = 8;
 const NEWLINE = 0x0a;
 
@@ -34,7 +34,7 @@ export interface TracedConn extends Disposable {
   closeWrite(): Promise<void>;
 }
 
-/** Tells what is done with a connection from now on. `fd` is its name, such as `connfd 1`. */
+/** Traces every call on a connection from now on. `fd` is its name, such as `connfd 1`. */
 export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
   const read = conn.read.bind(conn);
   const write = conn.write.bind(conn);
@@ -42,9 +42,9 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
   const dispose = conn[Symbol.dispose].bind(conn);
   const lines = new Lines(`rio_readlineb(${fd})`, tell);
   let closed = false;
-  /** Bytes of a `rio_writen` whose last write took only some. */
+  /** Bytes written so far by a `rio_writen` after short counts. */
   let written = 0;
-  /** Tells of a call that fails, unless it is the end of one that waited at our own close. */
+  /** Traces a call that fails, unless our own close made it fail. */
   const attempt = async <T>(call: string, result: Promise<T>): Promise<T> => {
     try {
       return await result;
@@ -90,7 +90,7 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
   });
 }
 
-/** What comes of a call that fails. */
+/** The result of a failed call. */
 export function failure(error: unknown): { result: string; detail: string } {
   const { code } = error as { code?: string };
   return { result: "= -1", detail: code ?? reason(error) };
@@ -101,7 +101,7 @@ export function socketPair(client: Deno.Addr, server: Deno.Addr): string {
   return `${place(client)} -> ${place(server)}`;
 }
 
-/** An address, as it stands in a URL, or the path of a Unix socket. */
+/** HOST:PORT, or the path of a Unix socket. */
 export function place(addr: Deno.Addr): string {
   if ("hostname" in addr) return address(unmapped(addr.hostname), addr.port);
   return (addr as Deno.UnixAddr).path ?? "(no name)";
@@ -113,16 +113,16 @@ export function family(addr: Deno.Addr): string {
   return addr.hostname.includes(":") ? "AF_INET6" : "AF_INET";
 }
 
-/** Whether a host is an address already, which Deno doesn't look up. */
+/** Whether a host is a numeric address, which needs no lookup. */
 export function isNumeric(host: string): boolean {
   return /^(\d{1,3}\.){3}\d{1,3}$|:/.test(host);
 }
 
-/** The lines that `rio_readlineb` makes of what is read. */
+/** Traces reads as the lines that `rio_readlineb` returns. */
 class Lines {
   readonly #call: string;
   readonly #tell: Tell;
-  /** Bytes of the line so far, and the first of them. */
+  /** The length of the line so far, and its first bytes. */
   #length = 0;
   readonly #start = new Uint8Array(SHOWN);
 
@@ -131,7 +131,7 @@ class Lines {
     this.#tell = tell;
   }
 
-  /** Takes what a read has brought; false if no line ends in it. */
+  /** Adds the bytes of a read; false if no line ends in them. */
   add(bytes: Uint8Array): boolean {
     let lines = 0;
     let more = 0;
@@ -160,7 +160,7 @@ class Lines {
     return lines > 0;
   }
 
-  /** Takes EOF. */
+  /** Ends the last line at EOF. */
   end(): void {
     if (this.#length > 0) this.#line("EOF before its newline");
     this.#length = 0;
@@ -175,12 +175,12 @@ class Lines {
 
 const ESCAPES: Record<string, string> = { "\n": "n", "\r": "r", "\t": "t", '"': '"', "\\": "\\" };
 
-/** Bytes as a string of C, with UTF-8 as what it says; `...` stands behind one that was cut. */
+/** Bytes as a C string literal, with UTF-8 decoded; `...` follows if they were `cut`. */
 export function quote(bytes: Uint8Array, cut: boolean): string {
   let text;
   try {
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-    text = decoder.decode(bytes, { stream: cut }) // without a character that was cut
+    text = decoder.decode(bytes, { stream: cut }) // drops a character that was cut
       .replace(/(?! )[\p{C}\p{Z}"\\]/gu, (c) => escape(c, (code) => `u{${code}}`));
   } catch {
     text = String.fromCharCode(...bytes)

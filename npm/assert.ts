@@ -1,4 +1,4 @@
-/** Stands in for the assertions that this project takes from `@std/assert`. */
+/** A stand-in for the assertions this project uses from `@std/assert`. */
 import { match, ok } from "node:assert/strict";
 export { deepStrictEqual as assertEquals } from "node:assert/strict";
 
@@ -16,7 +16,7 @@ export function assertMatch(text: string, pattern: RegExp): void {
   match(text, pattern);
 }
 
-/** Throws unless `fn` throws such an error, which it returns. */
+/** Throws unless `fn` throws such an error; returns the error. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
   errorClass?: ErrorClass<E>,
@@ -30,7 +30,7 @@ export function assertThrows<E extends Error = Error>(
   throw new Error("Expected function to throw");
 }
 
-/** Throws unless `fn` rejects with such an error, which it returns. */
+/** Throws unless `fn` rejects with such an error; returns the error. */
 export async function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   errorClass?: ErrorClass<E>,

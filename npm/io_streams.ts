@@ -1,7 +1,7 @@
-/** Stands in for what this project's recipes take of `@std/io` to and from web streams. */
+/** A stand-in for what the recipes use from `@std/io` to convert web streams. */
 import type { Reader } from "./io_types.ts";
 
-/** A reader of what a stream brings. */
+/** Reads from a web stream. */
 export function readerFromStreamReader(stream: ReadableStreamDefaultReader<Uint8Array>): Reader {
   let rest = new Uint8Array();
   return {
@@ -19,7 +19,7 @@ export function readerFromStreamReader(stream: ReadableStreamDefaultReader<Uint8
   };
 }
 
-/** A stream of what a reader brings. */
+/** Turns a reader into a web stream. */
 export function toReadableStream(reader: Reader): ReadableStream<Uint8Array> {
   return new ReadableStream({
     async pull(controller) {

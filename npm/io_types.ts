@@ -1,13 +1,13 @@
-/** Stands in for the types that this project takes from `@std/io/types`. */
+/** A stand-in for the types this project uses from `@std/io/types`. */
 
-/** Where bytes come from. */
+/** A source of bytes. */
 export interface Reader {
-  /** Reads up to `p.length` bytes to `p`; null at EOF. */
+  /** Reads up to `p.length` bytes into `p`; returns how many, null at EOF. */
   read(p: Uint8Array): Promise<number | null>;
 }
 
-/** Where bytes go to. */
+/** A sink of bytes. */
 export interface Writer {
-  /** Writes up to `p.length` bytes of `p`, and says how many. */
+  /** Writes up to `p.length` bytes from `p`; returns how many. */
   write(p: Uint8Array): Promise<number>;
 }

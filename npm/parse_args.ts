@@ -1,7 +1,7 @@
-/** Stands in for `parseArgs` of `@std/cli`, which is modelled after minimist. */
+/** A stand-in for `parseArgs` of `@std/cli`, which is modelled on minimist. */
 import minimist from "npm:minimist@^1.2.8";
 
-/** What this project uses of the options of `parseArgs`. */
+/** The options of `parseArgs` that this project uses. */
 export interface ParseOptions {
   string?: string[];
   boolean?: string[];

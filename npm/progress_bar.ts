@@ -1,6 +1,6 @@
-/** Stands in for the progress bar that this project takes from `@std/cli`. */
+/** A stand-in for the progress bar this project uses from `@std/cli`. */
 
-/** What this project uses of the options of `ProgressBar`. */
+/** The options of `ProgressBar` that this project uses. */
 export interface ProgressBarOptions {
   max: number;
   barLength: number;
@@ -10,7 +10,7 @@ export interface ProgressBarOptions {
   writable: WritableStream<Uint8Array>;
 }
 
-/** A bar that is drawn again and again. */
+/** A bar that is redrawn in place. */
 export class ProgressBar {
   value = 0;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;

@@ -3,7 +3,7 @@ import { address } from "../net/address.ts";
 import { label } from "../net/errors.ts";
 import { json, type Stats, total } from "./stats.ts";
 
-/** Where the admin port is. */
+/** The address of the admin port. */
 export interface AdminAddr {
   hostname: string;
   port: number;
@@ -23,12 +23,12 @@ const TEXT = "text/plain; charset=utf-8";
 const METRICS = "text/plain; version=0.0.4; charset=utf-8";
 
 /**
- * Opens the admin port: `/metrics` in Prometheus' text format, `/ready` for balancers, and
- * `/stats`, the JSON of `--stats`. It ends with the process.
+ * Opens the admin port: `/metrics` in Prometheus' text format, `/ready` for load balancers, and
+ * `/stats`, the JSON of `--stats`. It stays open until the process ends.
  *
  * @returns The HTTP server.
- * @throws {Error} Of the class that `Deno.serve` throws, if the address can't be listened on;
- * its message names the address and the cause.
+ * @throws {Error} If `Deno.serve` fails: the error it throws, with the address and the cause in
+ * its message.
  */
 export function openAdmin(where: AdminAddr, subject: Subject): Deno.HttpServer<Deno.NetAddr> {
   const pages: Record<string, (query: URLSearchParams) => Promise<Response>> = {
@@ -60,7 +60,7 @@ function page(body: string, type: string, status = 200, headers?: HeadersInit): 
   });
 }
 
-/** Prometheus' text format, 0.0.4. */
+/** The counters in Prometheus' text format, version 0.0.4. */
 function metrics(stats: Stats, slots: number): string {
   const { accepted, active, waiting, closed, lines, bytesIn, bytesOut } = stats;
   const closes = Object.entries(closed).map(([cause, n]) => [`{cause="${cause}"}`, n] as const);

@@ -1,4 +1,4 @@
-/** What the echo server may be told on its command line. */
+/** The command line of the echo server. */
 import {
   type CommandLine,
   type Flags,
@@ -21,17 +21,17 @@ writes the line back.`,
     ["unix=PATH", "listen on a Unix socket instead"],
     ["cert=FILE", "speak TLS, with this certificate chain (PEM)"],
     ["key=FILE", "and its private key"],
-    ["backlog=N", "connections that the kernel may queue (default 1024)"],
+    ["backlog=N", "connections the kernel may queue (default 1024)"],
     [
       "concurrency=N",
       "clients served at once; the others wait in the kernel's queue\n(default 1: the iterative server)",
     ],
-    ["workers=N", "threads, each of which serves that many (default: one)"],
-    ["idle-timeout=SEC", "end a connection when no byte has gone for so long"],
-    ["max-seconds=SEC", "end a connection that lasts longer"],
+    ["workers=N", "threads, each serving that many (default: one)"],
+    ["idle-timeout=SEC", "close a connection idle for this long (default: no limit)"],
+    ["max-seconds=SEC", "close a connection after this long (default: no limit)"],
     ["grace=SEC", "time for open connections after SIGINT or SIGTERM (default 5)"],
     ["allow=CIDR[,CIDR]", "serve only clients with these addresses"],
-    ["per-client=N", "connections that one address may have at a time"],
+    ["per-client=N", "connections one address may have at a time (default: no limit)"],
     [
       "proxy-protocol=CIDR[,CIDR]",
       "accept only balancers with these addresses, which must send PROXY\nheaders (version 1 or 2), and show the clients' own addresses",
@@ -43,12 +43,12 @@ writes the line back.`,
     ["names", "print the names of hosts and services, not their numbers"],
     ["quiet", "print nothing on standard output"],
     ["stats", "print the counters as JSON at the end; SIGUSR1 prints them now"],
-    ["trace", "tell each call of the sockets interface on standard error"],
+    ["trace", "show each sockets call on standard error"],
   ],
   notes: "Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.",
 };
 
-/** What a thread is told of how to serve; it can be sent from thread to thread. */
+/** How a thread serves; can be posted to a worker. */
 export interface ServerOptions extends GateOptions {
   concurrency: number;
   backlog: number;
@@ -59,26 +59,26 @@ export interface ServerOptions extends GateOptions {
   quiet: boolean;
 }
 
-/** What the server is told. */
+/** The server's command line, parsed. */
 export interface ServerFlags {
   port: number;
   host: string | undefined;
   unix: string | undefined;
   cert: string | undefined;
   key: string | undefined;
-  /** Threads, if it shall have any. */
+  /** How many threads; undefined: serve in the main thread. */
   workers: number | undefined;
   stats: boolean;
-  /** The admin port, if there is to be one. */
+  /** The admin port, if asked for. */
   admin: AdminAddr | undefined;
   trace: boolean;
   options: ServerOptions;
 }
 
 /**
- * What a command line says.
+ * Checks and converts the flags.
  *
- * @throws {UsageError} If it makes no sense.
+ * @throws {UsageError} If a value is invalid or two flags conflict.
  */
 export function serverFlags({ positionals: [port], values, set }: Flags): ServerFlags {
   const { host, unix, cert, key } = values;

@@ -1,4 +1,4 @@
-/** The connections of a server: how many at once, for how long, and what ended each. */
+/** A server's connections: how many at once, for how long, and why each ended. */
 import { isReset } from "../net/errors.ts";
 import { checkTime } from "../net/time.ts";
 import { checkRange } from "../rio.ts";
@@ -6,27 +6,30 @@ import { activity, type Conn, Connfd, isTcp } from "./connfd.ts";
 import { Refused } from "./gate.ts";
 import { Turns } from "./turns.ts";
 
-/** What bounds the connections of a server. */
+/** The limits on a server's connections. */
 export interface ConnectionOptions {
   /**
-   * Connections served at once, 1 unless given: the iterative server. All others wait in
-   * the kernel's queue.
+   * Connections served at once. Others wait in the kernel's queue. Default: 1, the iterative
+   * server.
    */
   concurrency?: number;
   /**
-   * Milliseconds, and up to a fifth more, after which a connection is ended if no byte has
-   * gone either way; for ever unless given. One whose client takes its bytes slowly has 20
-   * seconds more: the kernel tells only when a third of its buffer has left.
+   * Milliseconds without a byte in either direction after which a connection is closed; it may
+   * take up to a fifth longer. A connection in a write gets 20 seconds more, because the kernel
+   * reports progress only when a third of its buffer is free. Default: no limit.
    */
   idleTimeout?: number;
-  /** Milliseconds, and up to a fifth more, that a connection may last; for ever unless given. */
+  /**
+   * Milliseconds after which a connection is closed; it may take up to a fifth longer. Default:
+   * no limit.
+   */
   maxTime?: number;
   /**
-   * Called with what ended a connection before its time, or what `accept` threw. Neither
-   * ends the server. Unless given, it goes to `console.error`.
+   * Called with the error that ended a connection early, or that `accept` threw (then without
+   * `connfd`). The server goes on either way. Default: `console.error`.
    */
   onError?: (error: unknown, connfd?: Connfd) => void;
-  /** The counters to keep: its own unless given. */
+  /** Counters to update. Default: new ones. */
   stats?: ServeStats;
 }
 
@@ -50,9 +53,9 @@ export class ServeStats {
   accepted = 0;
   /** Connections being served now. */
   active = 0;
-  /** Connections accepted after the signal to end, that wait for a slot. */
+  /** Connections accepted after the signal to stop that wait for a slot. */
   waiting = 0;
-  /** Connections that have ended, by what ended them. */
+  /** Connections that have ended, by cause. */
   readonly closed: Record<Cause, number> = {
     done: 0,
     reset: 0,
@@ -65,28 +68,34 @@ export class ServeStats {
 }
 
 /**
- * What ended a connection: its handler in good order, the client who reset it or has gone,
- * `idleTimeout`, `maxTime`, the end of the grace, the program's `--allow` and the like, or anything else that
- * the handler threw.
+ * What ended a connection:
+ *
+ * - `done`: its handler returned.
+ * - `reset`: the client reset it or vanished.
+ * - `idle`: `idleTimeout`.
+ * - `expired`: `maxTime`.
+ * - `cut`: the grace ran out.
+ * - `refused`: an access rule of the program, such as `--allow`.
+ * - `failed`: any other error that the handler threw.
  */
 export type Cause = "done" | "reset" | "idle" | "expired" | "cut" | "refused" | "failed";
 
-/** Milliseconds more for a client that takes its bytes slowly. */
+/** Extra milliseconds for a connection in a write. */
 const SLOW_READER = 20_000;
-/** Milliseconds between two looks at the time, at most. */
+/** The most milliseconds between two checks for connections out of time. */
 const MAX_SWEEP = 10_000;
 
-/** A connection that is being served. */
+/** A connection being served. */
 interface Connection {
   connfd: Connfd;
-  /** When it was accepted, and when it was last seen to move. */
+  /** When its service began, and when a new call was last seen. */
   since: number;
   moved: number;
-  /** Reads and writes when it was last looked at. */
+  /** Reads and writes at the last check. */
   calls: number;
-  /** What the server ended it for. */
+  /** Why the server closed it, if it did. */
   cause?: "idle" | "expired" | "cut";
-  /** Resolves when the server has ended it. */
+  /** Resolves when the server closes it early. */
   ended: PromiseWithResolvers<void>;
 }
 
@@ -102,7 +111,7 @@ export class Connections {
   readonly #waiting: Conn[] = [];
   readonly #turns = new Turns();
   #sweeper: ReturnType<typeof setInterval> | undefined;
-  /** Resolves when there is something new to see. */
+  /** Resolves at the next change in number, or at `wake`. */
   #change = Promise.withResolvers<void>();
 
   constructor(handler: (connfd: Connfd) => Promise<void>, options: ConnectionOptions) {
@@ -122,7 +131,7 @@ export class Connections {
     }
   }
 
-  /** Resolves when another connection can be served, or the signal has aborted. */
+  /** Resolves when a slot is free or the signal has aborted. */
   async slot(signal: AbortSignal | undefined): Promise<void> {
     while (this.#active.size >= this.#concurrency && !signal?.aborted) {
       await this.#change.promise;
@@ -136,7 +145,7 @@ export class Connections {
     this.#serveWaiting();
   }
 
-  /** Tells of what `accept` threw. */
+  /** Reports an error of `accept`. */
   fault(error: unknown): void {
     this.#onError(error);
   }
@@ -146,13 +155,16 @@ export class Connections {
     return this.#change.promise;
   }
 
-  /** Has `slot` look again. */
+  /** Makes `slot` and `done` check again. */
   wake(): void {
     this.#change.resolve();
     this.#change = Promise.withResolvers();
   }
 
-  /** Ends all connections, those that wait for a slot, and counts others that were ended. */
+  /**
+   * Closes all connections, waiting ones included. `others` is how many the listener closed
+   * itself; they are counted too.
+   */
   cut(others: number): void {
     this.stats.accepted += others;
     this.stats.closed.cut += others;
@@ -164,7 +176,7 @@ export class Connections {
     this.#count();
   }
 
-  /** Resolves when none is left. */
+  /** Resolves when no connection is left. */
   async done(): Promise<void> {
     while (this.#active.size + this.#waiting.length > 0) await this.#change.promise;
     clearInterval(this.#sweeper);
@@ -194,7 +206,7 @@ export class Connections {
     try {
       if (isTcp(conn)) conn.setKeepAlive(true);
       await Promise.race([this.#handler(connfd), ended.promise]);
-      // What was written last leaves first: close(2) alone would end TLS without its close.
+      // close(2) alone would drop TLS data still being written, and TLS's close_notify.
       const closed = connfd.closeWrite().catch(() => {});
       await Promise.race([closed, ended.promise]);
     } catch (thrown) {
@@ -216,7 +228,7 @@ export class Connections {
     if (error !== undefined) this.#onError(error, connfd);
   }
 
-  /** Ends a connection, whatever its handler waits for. */
+  /** Closes a connection, whatever its handler is doing. */
   #end(connection: Connection, cause: Connection["cause"]): void {
     connection.cause ??= cause;
     connection.connfd.close();
@@ -236,11 +248,11 @@ export class Connections {
   }
 }
 
-/** `console.error`, where that doesn't throw: standard error may be full, or gone. */
+/** `console.error`, which throws if standard error is full or closed. */
 function complain(error: unknown): void {
   try {
     console.error(error);
   } catch {
-    // There is nowhere to say it.
+    // Nowhere left to report it.
   }
 }

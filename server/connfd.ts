@@ -1,32 +1,33 @@
-/** The connected descriptor that a handler gets. */
+/** The connected descriptor that a handler receives. */
 import type { Reader, Writer } from "../rio.ts";
 import type { Turns } from "./turns.ts";
 
 /**
- * Bytes of a write that sets TCP_NODELAY, lest the next small one waits for the client's
- * delayed ACK, 40 ms. Larger ones TCP may put together: a fifth more on loopback.
+ * A write of fewer bytes sets TCP_NODELAY. Otherwise the next small write would wait for the
+ * client's delayed ACK, 40 ms. Larger writes alone leave it off, so that TCP can merge them: a
+ * fifth more throughput on loopback.
  */
 const SMALL_WRITE = 4096;
 
-/** What a connection must have to be served: `Deno.Conn` has it. */
+/** What `serve` needs of a connection: `Deno.Conn` has it. */
 export type Conn =
   & Pick<Deno.Conn<Deno.Addr>, "read" | "write" | "closeWrite" | "localAddr" | "remoteAddr">
   & Disposable;
 
-/** What a handler has done with its connection. */
+/** The calls made on a connection. */
 export interface Activity {
   /** Reads and writes so far. */
   calls: number;
-  /** Whether the last of them was a write. */
+  /** Whether the last call was a write. */
   writing: boolean;
 }
 
-/** What the handler of a {@linkcode Connfd} has done with it, for who bounds its time. */
+/** The calls made on a {@linkcode Connfd}, for the idle timeout. */
 export let activity: (connfd: Connfd) => Activity;
 
 /**
- * A connected descriptor, as `serve` gives it to its handler: a `Deno.Conn` that takes its
- * turn among many, and whose time can run out.
+ * A connected descriptor, as `serve` passes it to its handler: a `Deno.Conn` whose reads take
+ * turns with other connections, and that `serve` can time out.
  *
  * @example
  * ```ts
@@ -46,9 +47,9 @@ export let activity: (connfd: Connfd) => Activity;
 export class Connfd implements Reader, Writer {
   /** The connection underneath. */
   readonly conn: Conn;
-  /** The address of the other end: the client's, once a PROXY header was read. */
+  /** The address of the other end; the client's own once a PROXY header has been read. */
   remoteAddr: Deno.Addr;
-  /** The address that the other end connected to. */
+  /** The address that the other end connected to; also set by a PROXY header. */
   localAddr: Deno.Addr;
   readonly #turns: Turns;
   readonly #activity: Activity = { calls: 0, writing: false };
@@ -58,7 +59,7 @@ export class Connfd implements Reader, Writer {
     activity = (connfd) => connfd.#activity;
   }
 
-  /** Wraps a connection; `serve` does it. */
+  /** Wraps a connection. `serve` calls this. */
   constructor(conn: Conn, turns: Turns) {
     this.conn = conn;
     this.remoteAddr = conn.remoteAddr;
@@ -66,14 +67,24 @@ export class Connfd implements Reader, Writer {
     this.#turns = turns;
   }
 
-  /** Reads up to `p.length` bytes, and returns their count; null at EOF. */
+  /**
+   * Reads up to `p.length` bytes into `p`.
+   *
+   * @returns The number of bytes read; null at EOF.
+   * @throws {Error} What `Deno.Conn.read` throws.
+   */
   read(p: Uint8Array): Promise<number | null> {
     this.#activity.calls++;
     this.#activity.writing = false;
     return this.#turns.read(this.conn, p);
   }
 
-  /** Writes up to `p.length` bytes, and returns their count. */
+  /**
+   * Writes up to `p.length` bytes.
+   *
+   * @returns The number of bytes written.
+   * @throws {Error} What `Deno.Conn.write` throws.
+   */
   write(p: Uint8Array): Promise<number> {
     this.#activity.calls++;
     this.#activity.writing = true;
@@ -86,22 +97,22 @@ export class Connfd implements Reader, Writer {
     try {
       if (isTcp(this.conn)) this.conn.setNoDelay(true);
     } catch {
-      // It is closed: the write will say so.
+      // The connection is closed: the write below reports it.
     }
   }
 
-  /** Sends FIN: shutdown(2) of the writing side. */
+  /** Sends FIN: shutdown(2) with SHUT_WR. */
   closeWrite(): Promise<void> {
     return this.conn.closeWrite();
   }
 
-  /** Closes the connection; if it is closed, nothing happens. */
+  /** Closes the connection; does nothing if it is already closed. */
   close(): void {
     this.conn[Symbol.dispose]();
   }
 }
 
-/** Whether it is a connection that has TCP's options. */
+/** Whether a connection is TCP, with TCP's options. */
 export function isTcp(conn: Conn): conn is Deno.TcpConn {
   return "setKeepAlive" in conn;
 }

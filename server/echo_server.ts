@@ -1,4 +1,4 @@
-/** The lecture's server: serve and echo, with what is printed, told and counted. */
+/** The lecture's server: `serve` and `echo`, with its output, diagnostics and counters. */
 import { echo, ECHO_BUFSIZE, type Listenfd, serve } from "../server.ts";
 import { Rio } from "../rio.ts";
 import type { ServerOptions } from "./command_line.ts";
@@ -7,9 +7,7 @@ import { ClientCounts, type Clients, Gate } from "./gate.ts";
 import { type Printer, Report } from "./report.ts";
 import { EchoStats, type Stats } from "./stats.ts";
 
-/**
- * The lecture's server: serves, prints and counts.
- */
+/** One echo server, in the main thread or in a worker. */
 export class EchoServer {
   readonly #options: ServerOptions;
   readonly #report: Report;
@@ -18,7 +16,7 @@ export class EchoServer {
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
 
-  /** A server that prints to `stdout`, and tells its faults to `log`. */
+  /** A server that prints to `stdout` and reports faults to `log`. */
   constructor(
     options: ServerOptions,
     stdout: Printer,
@@ -30,7 +28,7 @@ export class EchoServer {
     this.#gate = new Gate(options, clients);
   }
 
-  /** Accept, print, echo, close, until it is told to stop. */
+  /** Accepts, prints, echoes and closes until `stop` is called and all connections have ended. */
   async run(listenfd: Listenfd): Promise<void> {
     const report = this.#report;
     await serve(listenfd, async (connfd) => {
@@ -52,17 +50,17 @@ export class EchoServer {
     report.end();
   }
 
-  /** Tells of a client who hasn't shaken hands. */
+  /** Reports a failed TLS handshake. */
   readonly onHandshakeError = (error: unknown, addr: Deno.Addr): void => {
     this.#report.fault(error, addr);
   };
 
-  /** What it has done so far. */
+  /** The counters so far. */
   get stats(): Stats {
     return { ...this.#serveStats, ...this.#echoStats };
   }
 
-  /** Accepts no more, and ends when all are served or the grace has run out. */
+  /** Stops: `run` returns when all connections have been served or the grace has run out. */
   stop(): void {
     this.#stop.abort();
   }

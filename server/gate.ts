@@ -1,4 +1,4 @@
-/** Access: which balancers and clients may connect, and how many connections a client may have. */
+/** Access rules: which balancers and clients may connect, and how often. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { count } from "../cli/flags.ts";
 import { unmapped } from "../net/address.ts";
@@ -11,43 +11,43 @@ import { readProxyHeader } from "./proxy.ts";
 /** Milliseconds for a PROXY header: at least 3 s, to cover a TCP retransmission. */
 const HEADER_TIMEOUT = 3000;
 
-/** Access rules, as they can be posted to a thread. */
+/** Access rules; can be posted to a worker. */
 export interface GateOptions {
-  /** Addresses of balancers; nobody else may connect, and each must send a PROXY header. */
+  /** Addresses of balancers. Nothing else may connect, and each must send a PROXY header. */
   proxies?: string;
-  /** Addresses of clients; all unless given. */
+  /** Addresses of clients. Default: all. */
   allow?: string;
-  /** Connections that one address may have at a time; no bound unless given. */
+  /** Connections that one address may have at a time. Default: no limit. */
   perClient?: number;
 }
 
-/** A connection was refused by an access rule. */
+/** An access rule refused a connection. */
 export class Refused extends Error {
-  /** The message is `why`, behind "refused". */
+  /** The message is `refused: ` and `why`. */
   constructor(why: string) {
     super(`refused: ${why}`);
   }
 }
 
-/** Counts the connections of each address: in this thread, or in another for all threads. */
+/** Counts connections by address, in this thread or in the main thread for all. */
 export interface Clients {
-  /** Counts one more, unless the address has as many as it may. */
+  /** Counts one more; false if the address is at its limit. */
   take(client: string): boolean | Promise<boolean>;
-  /** Counts one less. */
+  /** Counts one fewer. */
   give(client: string): void;
 }
 
-/** The connections of each address. */
+/** The number of connections by address. */
 export class ClientCounts implements Clients {
   readonly #max: number;
   readonly #counts = new Map<string, number>();
 
-  /** Counts up to `max` connections of an address. */
+  /** Allows up to `max` connections per address. */
   constructor(max: number = Infinity) {
     this.#max = max;
   }
 
-  /** Counts one more, unless the address has as many as it may. */
+  /** Counts one more; false if the address is at its limit. */
   take(client: string): boolean {
     const n = this.#counts.get(client) ?? 0;
     if (n >= this.#max) return false;
@@ -55,7 +55,7 @@ export class ClientCounts implements Clients {
     return true;
   }
 
-  /** Counts one less. */
+  /** Counts one fewer. */
   give(client: string): void {
     const n = this.#counts.get(client)! - 1;
     if (n > 0) this.#counts.set(client, n);
@@ -70,7 +70,7 @@ export class Gate {
   readonly #perClient: number;
   readonly #clients: Clients;
 
-  /** Makes a gate of these rules, which counts its clients in `clients`. */
+  /** Applies these rules, with connections counted in `clients`. */
   constructor({ proxies, allow, perClient = Infinity }: GateOptions, clients: Clients) {
     this.#proxies = proxies === undefined ? undefined : blockList(proxies);
     this.#allow = allow === undefined ? undefined : blockList(allow);
@@ -79,14 +79,15 @@ export class Gate {
   }
 
   /**
-   * Admits a connection. With balancers, it first reads the PROXY header from `rio`, and gives
-   * `connfd` the addresses in it.
+   * Admits a connection. If there are balancers, it first reads the PROXY header from `rio` and
+   * sets the addresses of `connfd` from it.
    *
-   * @returns Its place in the count of its address; dispose of it when the connection ends.
-   * Undefined if it was a health check, which ended without a byte beyond its header.
+   * @returns The connection's place in the count of its address: dispose of it when the
+   * connection ends. Undefined for a health check, which closes without sending anything beyond
+   * a header.
    * @throws {Refused} If an access rule refuses it.
-   * @throws {Deno.errors.InvalidData} If its PROXY header isn't valid.
-   * @throws {Deno.errors.TimedOut} If that header takes longer than 3 s.
+   * @throws {Deno.errors.InvalidData} If its PROXY header is invalid.
+   * @throws {Deno.errors.TimedOut} If the header takes longer than 3 s.
    */
   async enter(connfd: Connfd, rio: Rio): Promise<Disposable | undefined> {
     if (this.#proxies !== undefined && !(await this.#readHeader(this.#proxies, connfd, rio))) {
@@ -124,7 +125,7 @@ export class Gate {
   }
 }
 
-/** Whether a peer sends a byte, rather than ends or resets the connection. */
+/** Waits for a byte; false if the peer closes or resets the connection instead. */
 async function lives(rio: Rio, signal?: AbortSignal): Promise<boolean> {
   try {
     return await rio.fill(1, { signal });
@@ -137,7 +138,7 @@ async function lives(rio: Rio, signal?: AbortSignal): Promise<boolean> {
 /**
  * Parses a list of addresses and CIDR blocks, such as `192.0.2.0/24,2001:db8::1`.
  *
- * @throws {Error} If one of them is invalid; it is the message.
+ * @throws {Error} If one of them is invalid; the message is that entry.
  */
 export function blockList(list: string): BlockList {
   const blocks = new BlockList();

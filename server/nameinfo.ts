@@ -1,19 +1,19 @@
-/** Who is at the other end of a connection, in words. */
+/** Names and numbers of the other end of a connection: getnameinfo(3). */
 import { address, unmapped } from "../net/address.ts";
 import { within } from "../net/time.ts";
 import type { Endpoints } from "./proxy.ts";
 
 /**
- * Lookups under way at a time. Each holds one of the 32 threads that files and standard
- * output use too, until the resolver gives up, 10 s.
+ * The most lookups at a time. Each holds one of the 32 threads that files and standard output
+ * need too, for up to 10 s, until the resolver gives up.
  */
 const MAX_LOOKUPS = 8;
-/** Milliseconds that a client waits for its name. */
+/** Milliseconds to wait for a name before the numbers are printed. */
 const PATIENCE = 1000;
 
 let lookups = 0;
 
-/** The address of the other end, as a diagnostic names it. */
+/** The address of the other end, for a diagnostic. */
 export function peername(addr: Deno.Addr): string {
   return "hostname" in addr ? address(unmapped(addr.hostname), addr.port) : "a client";
 }
@@ -22,17 +22,17 @@ export function peername(addr: Deno.Addr): string {
 export function numbers({ remoteAddr, localAddr }: Endpoints): [host: string, port: string] {
   return "hostname" in remoteAddr
     ? [unmapped(remoteAddr.hostname), String(remoteAddr.port)]
-    // A client of a Unix socket has no name; the path may be one from a PROXY header.
+    // A client of a Unix socket has no name. The path may come from a PROXY header.
     : ["localhost", (localAddr as Deno.UnixAddr).path.replace(/\p{Cc}/gu, "?")];
 }
 
-/** The names of host and service, each as a number where it has none: getnameinfo(3). */
+/** The names of host and service, or the number where there is no name: getnameinfo(3). */
 export async function nameinfo(ends: Endpoints): Promise<[host: string, port: string]> {
   const [host, port] = numbers(ends);
   if (!("hostname" in ends.remoteAddr)) return [host, port];
   const found = await lookup(host, ends.remoteAddr.port);
   if (found !== undefined) return [found.hostname, found.service];
-  // A service has its name whatever its host is; node's call fails as a whole.
+  // node's call fails if the host has no name: ask for the service alone.
   const { service = port } = await lookup("127.0.0.1", ends.remoteAddr.port) ?? {};
   return [host, service];
 }

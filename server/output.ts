@@ -1,23 +1,23 @@
-/** The standard output of a server. */
+/** A server's standard output. */
 import type { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
 import { within } from "../net/time.ts";
 import type { Printer } from "./report.ts";
 
-/** Standard output that is given up when it fails: the server serves on, and says so once. */
+/** Standard output that may fail: the server reports it once and goes on without it. */
 export class Output implements Printer {
   readonly #stdout: Stdout;
   readonly #log: (line: string) => void;
   readonly #waiting = new Set<Promise<void>>();
   #fault: unknown;
 
-  /** Prints to `stdout`, and tells its fault to `log`. */
+  /** Prints to `stdout` and reports its first error to `log`. */
   constructor(stdout: Stdout, log: (line: string) => void) {
     this.#stdout = stdout;
     this.#log = log;
   }
 
-  /** As `print` of `Stdout`, but never throws. */
+  /** Like {@linkcode Stdout.print}, but never throws. */
   print(p: Uint8Array, times?: number): Promise<void> | undefined {
     if (this.#fault !== undefined) return;
     try {
@@ -34,9 +34,10 @@ export class Output implements Printer {
   }
 
   /**
-   * Writes what is left, within so many milliseconds.
+   * Writes what is left, within `ms` milliseconds.
    *
-   * @returns Whether nothing was lost. What nobody wants any more, as behind `head`, is not.
+   * @returns False if output was lost. A reader that closed the pipe, as `head` does, loses
+   * nothing.
    */
   async end(ms: number): Promise<boolean> {
     const all = (async () => {

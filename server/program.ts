@@ -1,4 +1,4 @@
-/** The program server.ts: its command line, its threads, its signals, its end. */
+/** The program server.ts: start, signals, shutdown. */
 import { log } from "../cli/diagnostics.ts";
 import { count, type Flags } from "../cli/flags.ts";
 import { exit, LAST_WORDS, run } from "../cli/program.ts";
@@ -17,7 +17,7 @@ import { traceListenfd } from "./trace.ts";
 import { openUnixListenfd } from "./unix.ts";
 import { Workers } from "./workers.ts";
 
-/** A server that is running, in this thread or in many. */
+/** A running server, in this thread or in workers. */
 interface Running {
   /** Where it listens. */
   where: string;
@@ -79,7 +79,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return await exit(cut === 0 && printed ? 0 : 1);
 }
 
-/** Starts the server in this thread, on a port or the path of a Unix socket. */
+/** Starts the server in this thread, on a port or a Unix socket. */
 async function startHere(
   where: number | string,
   listenOptions: ListenOptions,
@@ -106,7 +106,7 @@ async function startHere(
   return { ...running, where: address(hostname, port), ended: server.run(listenfd) };
 }
 
-/** Starts the server in threads, on one listening socket. */
+/** Starts the server in workers that share one listening socket. */
 async function startThreads(
   n: number,
   port: number,
@@ -115,7 +115,7 @@ async function startThreads(
   options: ServerOptions,
   stdout: Printer,
 ): Promise<Running> {
-  // Nobody is reset when this one is closed: the threads have the same socket by then.
+  // Closing this one resets no client: the workers have the same socket open by then.
   using listenfd = openListenfd(port, { ...listenOptions, shared: true });
   const { hostname } = listenfd.addr;
   const workers = await Workers.start(n, { hostname, port, tls }, options, stdout);

@@ -5,22 +5,22 @@
  */
 import type { ReadOptions, Rio } from "../rio.ts";
 
-/** The addresses of both ends of a connection, as its client has them. */
+/** The addresses of both ends of a connection, as its client sees them. */
 export interface Endpoints {
-  /** Where the client is. */
+  /** The client's address. */
   remoteAddr: Deno.Addr;
-  /** Where it has connected to. */
+  /** The address that it connected to. */
   localAddr: Deno.Addr;
 }
 
-/** The first bytes of a header, version 1 and version 2. */
+/** The first bytes of a header, by version: 1 and 2. */
 const SIGNATURES = [ascii("PROXY "), ascii("\r\n\r\n\0\r\nQUIT\n")];
-/** Bytes of the longest line of version 1, CRLF included (2.1). */
+/** The longest line of version 1 in bytes, CRLF included (2.1). */
 const MAX_LINE = 107;
-/** Bytes of version 2 before the addresses (2.2), and the most of it, TLVs included. */
+/** Bytes of version 2 before the addresses (2.2), and the most for all of it, TLVs included. */
 const HEAD = 16;
 const MAX_HEADER = 8192;
-/** Bytes of an address of AF_UNIX. */
+/** Bytes of an AF_UNIX address. */
 const UNIX_PATH = 108;
 
 const OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
@@ -28,19 +28,19 @@ const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
 const PORT = /^(?:0|[1-9]\d{0,4})$/;
 
 /**
- * Reads a PROXY protocol header, version 1 or 2, and not a byte more: what the client itself sends
- * comes next from the same `Rio`. There must be a header: call this only for peers that are
+ * Reads a PROXY protocol header, version 1 or 2, and not a byte more: read the client's own bytes
+ * from the same `Rio` next. The header is mandatory, so call this only for peers that are
  * configured as proxies. Give it a deadline of at least 3 seconds (2).
  *
- * @param rio A `Rio` at the start of its stream, whose lines end in `\n`, with a buffer of at
+ * @param rio A `Rio` at the start of its stream, with `\n` as its delimiter and a buffer of at
  * least 12 bytes.
- * @param options A signal that gives the read up.
- * @returns The addresses of the client's connection. Undefined if those of this connection stand:
- * the header is UNKNOWN, LOCAL, or of an unspecified family or protocol. IPv6 addresses are in
- * their shortest form (RFC 5952), IPv4-mapped ones as `::ffff:192.0.2.1`.
+ * @param options A signal that aborts the read.
+ * @returns The addresses of the client's connection. Undefined if the header gives none (UNKNOWN,
+ * LOCAL, or an unspecified family or protocol): use those of this connection. IPv6 addresses are
+ * in their shortest form (RFC 5952), IPv4-mapped ones as `::ffff:192.0.2.1`.
  * @throws {Deno.errors.InvalidData} If the header is invalid, cut off, or longer than 8192 bytes;
- * the message says what is wrong. Close the connection then.
- * @throws {Error} What the reader throws, or the signal's reason.
+ * the message says what is wrong. Close the connection in that case.
+ * @throws {Error} Whatever the reader throws, or the signal's reason.
  *
  * @example
  * ```ts
@@ -118,7 +118,7 @@ async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints 
   const length = head[14] << 8 | head[15];
   if (version !== 2) throw invalid(`version ${version}, not 2`);
   if (command > 1) throw invalid(`no such command: ${command}`);
-  // The family of LOCAL is ignored, but the length counts.
+  // LOCAL: the family is ignored, but `length` bytes still follow.
   const local = command === 0;
   if (!local && family > 3) throw invalid(`no such address family: ${family}`);
   if (!local && protocol > 2) throw invalid(`no such transport protocol: ${protocol}`);
@@ -151,9 +151,9 @@ function ipv4(field: string): string {
   return field;
 }
 
-/** An IPv6 address in its shortest form, as inet_ntop(3) has it. */
+/** An IPv6 address in its shortest form, as inet_ntop(3) prints it. */
 function ipv6(field: string): string {
-  // URL parses what inet_pton(3) does; the pattern keeps out what would end the host.
+  // URL parses what inet_pton(3) does; the pattern excludes characters that end a URL's host.
   const url = /^[\da-f:.]+$/i.test(field) ? URL.parse(`http://[${field}]`) : null;
   if (url === null) throw invalid(`no IPv6 address: ${quote(field)}`);
   const host = url.hostname.slice(1, -1);
@@ -186,12 +186,12 @@ function ascii(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0));
 }
 
-/** Bytes as characters of the same number. */
+/** Decodes bytes as Latin-1. */
 function text(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
 
-/** Bytes, quoted for a message. */
+/** Quotes bytes for a message. */
 function quote(what: string | Uint8Array): string {
   const shown = typeof what === "string" ? what : text(what);
   return JSON.stringify(shown).replace(

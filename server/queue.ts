@@ -1,22 +1,24 @@
-/** The end of a listener's queue. */
+/** When a listener's queue is empty. */
 
-/** Milliseconds between two looks at whether somebody has come. */
+/** Milliseconds between two checks for a new connection. */
 const LOOK = 10;
-/** Looks in a row that see nobody: one alone could be that of a program that was held up. */
+/** Checks in a row that must see none: a single one may come late if the program was held up. */
 const LOOKS = 5;
 
-/** What has come out of a listener's queue. */
+/** The state of an accept loop. */
 export interface Accepting {
-  /** Whether `accept` is waiting now. */
+  /** Whether an `accept` is pending. */
   waiting: boolean;
-  /** The calls of it so far. */
+  /** How many times `accept` has been called. */
   calls: number;
 }
 
 /**
- * Calls `act` when the kernel's queue is empty, as far as a program can see: nobody has come
- * for a twentieth of a second while `accept` was waiting, and nobody is shaking hands.
- * Closing a listener resets who is still in its queue. The function returned gives it up.
+ * Calls `act` when the kernel's queue is empty, as far as a program can see: for 50 ms, `accept`
+ * has been pending and no TLS handshake is under way. Closing a listener resets the connections
+ * still in its queue, so wait for this first.
+ *
+ * @returns A function that cancels it.
  */
 export function whenEmpty(
   accepting: Accepting,

@@ -1,13 +1,13 @@
-/** How many clients wait in the kernel's queue. */
+/** The length of the kernel's queue. */
 
 /** The state of a listening socket in /proc/net/tcp. */
 const TCP_LISTEN = "0A";
 
 /**
- * How many clients wait in the kernel's queue of a listening socket, or why that can't be told.
+ * How many clients wait in the queue of a listening socket, or why that is unknown.
  *
- * Linux tells it in /proc/net/tcp and tcp6, proc_net_tcp(5), as what waits to be received. Deno
- * lets a program read these only if it may do everything, so `cat` reads them.
+ * Linux shows it as rx_queue in /proc/net/tcp and tcp6: proc_net_tcp(5). Deno lets a program
+ * read these files only with all permissions, so `cat` reads them.
  */
 export async function queueLength(addr: Deno.Addr): Promise<number | string> {
   if (!("hostname" in addr) || Deno.build.os !== "linux") return "the kernel doesn't tell it";
@@ -22,7 +22,7 @@ export async function queueLength(addr: Deno.Addr): Promise<number | string> {
   }
 }
 
-/** The length of the queue, as the table has it. */
+/** Finds the socket in the table, and returns the length of its queue. */
 function parse(table: string, { hostname, port }: Deno.NetAddr): number | undefined {
   const local = `${hex(hostname)}:${port.toString(16).padStart(4, "0")}`.toUpperCase();
   for (const row of table.split("\n")) {
@@ -31,7 +31,7 @@ function parse(table: string, { hostname, port }: Deno.NetAddr): number | undefi
   }
 }
 
-/** An address as the table has it: words of four bytes, each in the order of the machine. */
+/** An address as the table shows it: 32-bit words in host byte order. */
 function hex(hostname: string): string {
   let bytes = hostname.split(".").map(Number);
   if (hostname.includes(":")) {

@@ -1,32 +1,32 @@
-/** What the echo server prints, tells and counts. */
+/** What the echo server prints on standard output and standard error. */
 import { count } from "../cli/flags.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
 import type { Endpoints } from "./proxy.ts";
 
-/** Faults that are told a second; those of a flood beyond are counted. */
+/** Faults reported per second; more are only counted. */
 const FAULTS = 10;
 
-/** Standard output, or what hands it on. */
+/** Standard output, or something that forwards to it. */
 export type Printer = Pick<Stdout, "print">;
 
-/** What is printed of a connection. */
+/** What to print about connections. */
 export interface ReportOptions {
-  /** Whether clients are shown with their names. */
+  /** Whether to print names of hosts and services instead of numbers. */
   names: boolean;
-  /** Whether nothing is printed. */
+  /** Whether to print nothing on standard output. */
   quiet: boolean;
 }
 
 const encoder = new TextEncoder();
 
-/** What the echo server prints on standard output, and tells on standard error. */
+/** Prints connections and lines on standard output, and faults on standard error. */
 export class Report {
   readonly #options: ReportOptions;
   readonly #stdout: Printer;
   readonly #log: (line: string) => void;
-  /** What is printed of a line, by its length. */
+  /** The text printed for a line, by the line's length. */
   readonly #lines: Uint8Array[] = [];
   #faults = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -37,14 +37,14 @@ export class Report {
     this.#log = log;
   }
 
-  /** Prints who has connected. */
+  /** Prints the client of a new connection. */
   async connected(ends: Endpoints): Promise<void> {
     if (this.#options.quiet) return;
     const [host, port] = this.#options.names ? await nameinfo(ends) : numbers(ends);
     await this.#stdout.print(encoder.encode(`Connected to (${host}, ${port})\n`));
   }
 
-  /** Prints how many bytes each line has; a promise if standard output is full. */
+  /** Prints the length of each line; returns a promise if standard output is full. */
   received(lengths: readonly number[], from: number = 0): Promise<void> | undefined {
     if (this.#options.quiet) return;
     for (let i = from; i < lengths.length;) {
@@ -57,7 +57,7 @@ export class Report {
     }
   }
 
-  /** Tells of a fault, in one line; in a flood of them, how many there were. */
+  /** Reports a fault in one line, or only counts it if there are too many. */
   fault(error: unknown, addr?: Deno.Addr): void {
     this.#timer ??= setTimeout(() => this.end(), 1000);
     if (++this.#faults > FAULTS) return;
@@ -65,7 +65,7 @@ export class Report {
     this.#log(`server: ${who}: ${reason(error)}`);
   }
 
-  /** Tells how many faults more there were. */
+  /** Reports how many faults were only counted. */
   end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -1,4 +1,4 @@
-/** The counters of the echo server, of one thread or of many. */
+/** The counters of the echo server, for one thread or several. */
 import { ServeStats } from "./connections.ts";
 
 /**
@@ -12,20 +12,20 @@ import { ServeStats } from "./connections.ts";
  * ```
  */
 export class EchoStats {
-  /** Lines, and pieces of lines, that were read. */
+  /** Lines, and pieces of lines, read. */
   lines = 0;
-  /** Bytes of the lines. */
+  /** Bytes of those lines. */
   bytesIn = 0;
   /** Bytes written back. */
   bytesOut = 0;
 }
 
-/** What the echo server has done; it can be sent from thread to thread. */
+/** The counters of one thread; can be posted to another. */
 export type Stats =
   & Pick<ServeStats, "accepted" | "active" | "waiting" | "closed">
   & Pick<EchoStats, "lines" | "bytesIn" | "bytesOut">;
 
-/** The sum of what all threads have done. */
+/** Adds up the counters of all threads. */
 export function total(stats: Stats[]): Stats {
   const sum: Stats = { ...new ServeStats(), ...new EchoStats() };
   for (const { closed, ...counts } of stats) {
@@ -35,7 +35,7 @@ export function total(stats: Stats[]): Stats {
   return sum;
 }
 
-/** The counters as a line of JSON. */
+/** The counters as one line of JSON: the totals, and with several threads each of them. */
 export function json(stats: Stats[]): string {
   return JSON.stringify({ ...total(stats), ...stats.length > 1 && { workers: stats } });
 }

@@ -1,7 +1,7 @@
 /**
- * TLS on a listening descriptor. It is node:tls over the connections of `Deno.listen`, since
- * those of `Deno.listenTls` can't be got rid of before they have shaken hands, have no
- * TCP_NODELAY, and end without TLS's own end when the process does.
+ * TLS on a listening descriptor: node:tls over `Deno.listen`. The connections of
+ * `Deno.listenTls` can't be closed during the handshake, have no TCP_NODELAY, and lose TLS's
+ * close_notify when the process ends.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Duplex } from "node:stream";
@@ -11,43 +11,43 @@ import { inTime } from "../net/time.ts";
 import { rioWriten } from "../rio.ts";
 import type { Conn } from "./connfd.ts";
 
-/** Handshakes under way at a time, those of silent clients included. */
+/** The most handshakes at a time, including clients that have sent nothing yet. */
 const MAX_HANDSHAKES = 256;
-/** Milliseconds that a handshake may take. */
+/** The most milliseconds for a handshake. */
 const HANDSHAKE_TIMEOUT = 10_000;
-/** Bytes of one read of what is encrypted. */
+/** The most encrypted bytes per read. */
 const BUFSIZE = 32_768;
-/** The type of a TLS record that carries a handshake, and its largest size (RFC 8446, 5.1). */
+/** The type of a TLS handshake record, its header, and its largest size (RFC 8446, 5.1). */
 const HANDSHAKE = 22;
 const HEADER = 5;
 const MAX_RECORD = HEADER + 16_384;
 
-/** What a {@linkcode TlsListenfd} takes. */
+/** Options of {@linkcode TlsListenfd}. */
 export interface TlsOptions {
   /** The certificate chain, in PEM. */
   cert: string;
   /** The private key of the certificate, in PEM. */
   key: string;
-  /** Called with a handshake that failed, and who it was with. */
+  /** Called for each failed handshake, with the error and the client's address. */
   onError?: (error: unknown, addr: Deno.Addr) => void;
 }
 
-/** The server's side of a TLS connection, as `Deno.Conn` has it. */
+/** The server's side of a TLS connection, with the methods of `Deno.Conn` that `serve` uses. */
 export class TlsConnfd implements Conn {
   readonly #tcp: Deno.TcpConn;
   readonly #socket: TLSSocket;
   readonly #handshake = Promise.withResolvers<void>();
-  /** What was read and decrypted, and not yet taken. */
+  /** Decrypted bytes that `read` hasn't returned yet. */
   #chunk: Uint8Array | null = null;
   #ended = false;
   #error: unknown;
-  /** Has `read` look again. */
+  /** Makes a pending `read` check again. */
   #wake = (): void => {};
-  /** Whether more may be read from the connection: only what somebody waits for. */
+  /** Whether to read from the TCP connection: only while a caller waits. */
   #wanted = true;
   #want = (): void => {};
 
-  /** Wraps a connection whose client has said `hello`; a listener does it. */
+  /** Wraps a connection whose first record is `hello`. {@linkcode TlsListenfd} calls this. */
   constructor(
     tcp: Deno.TcpConn,
     hello: Uint8Array,
@@ -59,7 +59,7 @@ export class TlsConnfd implements Conn {
     // The types want a net.Socket; any Duplex does.
     // deno-lint-ignore no-explicit-any
     const socket = this.#socket = new TLSSocket(this.#duplex(hello) as any, options as any);
-    this.#handshake.promise.catch(() => {}); // whoever waits for it is told
+    this.#handshake.promise.catch(() => {}); // `handshake` reports it
     socket.once("secure", () => {
       this.#wanted = false;
       this.#handshake.resolve();
@@ -74,22 +74,27 @@ export class TlsConnfd implements Conn {
     });
   }
 
-  /** Where the server is. */
+  /** The server's address. */
   get localAddr(): Deno.Addr {
     return this.#tcp.localAddr;
   }
 
-  /** Who is at the other end. */
+  /** The client's address. */
   get remoteAddr(): Deno.Addr {
     return this.#tcp.remoteAddr;
   }
 
-  /** Resolves when the client has shaken hands. */
+  /** Resolves when the handshake is done; rejects if it fails. */
   handshake(): Promise<void> {
     return this.#handshake.promise;
   }
 
-  /** Reads up to `p.length` bytes, and returns their count; null at EOF. */
+  /**
+   * Reads up to `p.length` bytes into `p`.
+   *
+   * @returns The number of bytes read; null at EOF.
+   * @throws {Error} If the connection fails or is closed.
+   */
   async read(p: Uint8Array): Promise<number | null> {
     while ((this.#chunk ??= this.#socket.read()) === null) {
       if (this.#ended) return null;
@@ -108,14 +113,19 @@ export class TlsConnfd implements Conn {
     return n;
   }
 
-  /** Writes all of `p`, and returns its length when the kernel has it. */
+  /**
+   * Writes all of `p`.
+   *
+   * @returns `p.length`, once the kernel has the bytes.
+   * @throws {Error} If the connection fails or is closed.
+   */
   write(p: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#socket.write(p, (error) => error ? reject(this.#fail(error)) : resolve(p.length));
     });
   }
 
-  /** Sends TLS's end and FIN; resolves when the kernel has them and all before them. */
+  /** Sends TLS's close_notify and FIN; resolves when the kernel has them and all bytes before. */
   closeWrite(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.once("close", () => reject(this.#error));
@@ -123,13 +133,13 @@ export class TlsConnfd implements Conn {
     });
   }
 
-  /** Closes the connection; if it is closed, nothing happens. */
+  /** Closes the connection; does nothing if it is already closed. */
   [Symbol.dispose](): void {
     this.#socket.destroy();
     this.#tcp[Symbol.dispose]();
   }
 
-  /** Takes note of what ended the connection, and returns the first of these. */
+  /** Records the error that ended the connection; returns the first one recorded. */
   #fail(error: unknown): unknown {
     this.#error ??= error;
     this.#handshake.reject(this.#error);
@@ -138,8 +148,8 @@ export class TlsConnfd implements Conn {
   }
 
   /**
-   * The connection as node:stream has it, and what was read of it already. TLSSocket would
-   * read on and keep it all, whether anybody wants it or not.
+   * The TCP connection as a node:stream, starting with the bytes already read. It reads only
+   * while a caller waits: TLSSocket alone would read on and buffer without bound.
    */
   #duplex(hello: Uint8Array): Duplex {
     const tcp = this.#tcp;
@@ -175,28 +185,28 @@ export class TlsConnfd implements Conn {
 }
 
 /**
- * A listening descriptor that gives only clients who have shaken hands. Those who have not
- * yet are at most 256, each for ten seconds; when one more comes, the oldest of them who
- * has said nothing goes.
+ * A listening descriptor that accepts connections once their TLS handshake is done. At most 256
+ * handshakes go on at a time, each for at most 10 seconds. One more closes the oldest of them,
+ * clients that have sent nothing first.
  */
 export class TlsListenfd {
   readonly #listenfd: Deno.TcpListener;
   readonly #onError: TlsOptions["onError"];
   readonly #context: ReturnType<typeof createSecureContext>;
-  /** Who waits in `accept`, and who waits for it. */
+  /** Pending calls of `accept`, and connections ready for the next call. */
   readonly #callers: PromiseWithResolvers<TlsConnfd>[] = [];
   readonly #shaken: TlsConnfd[] = [];
-  /** Clients who have said nothing yet, and who shake hands; the oldest first. */
+  /** Clients without a complete ClientHello, and those in the handshake; oldest first. */
   readonly #silent = new Set<Deno.TcpConn>();
   readonly #shaking = new Set<Deno.TcpConn>();
   #accepting = false;
   #closed = false;
 
   /**
-   * Speaks TLS with who connects to `listenfd`, which is closed with this one.
+   * Speaks TLS on the connections of `listenfd`. `close` closes that too.
    *
-   * @throws {Deno.errors.InvalidData} If the certificate or its key is none, or they don't
-   * belong together.
+   * @throws {Deno.errors.InvalidData} If the certificate or the key can't be parsed, or they
+   * don't match.
    */
   constructor(listenfd: Deno.TcpListener, { cert, key, onError }: TlsOptions) {
     checkPair(cert, key);
@@ -205,17 +215,22 @@ export class TlsListenfd {
     this.#onError = onError;
   }
 
-  /** Where it listens. */
+  /** The address it listens on. */
   get addr(): Deno.NetAddr {
     return this.#listenfd.addr;
   }
 
-  /** Clients who have connected, and whom `accept` hasn't given yet. */
+  /** Connections that `accept` hasn't returned yet. */
   get shaking(): number {
     return this.#silent.size + this.#shaking.size + this.#shaken.length;
   }
 
-  /** Resolves to the next connection that has shaken hands. */
+  /**
+   * Resolves to the next connection whose handshake is done.
+   *
+   * @throws {Deno.errors.BadResource} If the listener is closed.
+   * @throws {Error} What `accept` of the TCP listener throws.
+   */
   accept(): Promise<TlsConnfd> {
     const shaken = this.#shaken.shift();
     if (shaken !== undefined) return Promise.resolve(shaken);
@@ -225,7 +240,7 @@ export class TlsListenfd {
     return caller.promise;
   }
 
-  /** Ends the listener, the handshakes under way, and who waits in `accept`. */
+  /** Closes the listener and the handshakes under way, and rejects pending `accept` calls. */
   close(): void {
     this.#closed = true;
     this.#listenfd.close();
@@ -242,9 +257,9 @@ export class TlsListenfd {
         if (this.#silent.size + this.#shaking.size >= MAX_HANDSHAKES) this.#evict();
         this.#shakeHands(conn);
       } catch (error) {
-        // A client has reset its connection while it waited in the queue.
+        // The client reset its connection in the queue.
         if (error instanceof Deno.errors.NotConnected) continue;
-        // Out of descriptors: those of the silent are the first to go.
+        // Out of descriptors: free one of an unfinished handshake.
         if (!(error instanceof Deno.errors.BadResource) && this.#evict()) continue;
         this.#callers.shift()?.reject(error);
       }
@@ -252,7 +267,7 @@ export class TlsListenfd {
     this.#accepting = false;
   }
 
-  /** Closes the oldest who has said nothing, or else who has said too little. */
+  /** Closes the oldest client without a ClientHello, else the oldest in the handshake. */
   #evict(): boolean {
     for (const set of [this.#silent, this.#shaking]) {
       for (const conn of set) {
@@ -297,7 +312,7 @@ export class TlsListenfd {
   }
 }
 
-/** Throws unless these are a certificate and its key: node:tls would tell only each client. */
+/** Throws unless certificate and key match: node:tls would fail only at each handshake. */
 function checkPair(cert: string, key: string): void {
   const parse = <T>(what: string, make: () => T): T => {
     try {
@@ -312,7 +327,7 @@ function checkPair(cert: string, key: string): void {
   throw new Deno.errors.InvalidData("the TLS key is not that of the certificate");
 }
 
-/** Reads the client's first record: the ClientHello, and nothing else. */
+/** Reads the client's first record, the ClientHello. */
 async function readHello(conn: Deno.TcpConn): Promise<Uint8Array> {
   const buf = new Uint8Array(MAX_RECORD);
   for (let n = 0, size = HEADER; n < size;) {

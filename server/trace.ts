@@ -1,4 +1,4 @@
-/** What happens on the server's side, told as it happens. */
+/** The server's side of `--trace`. */
 import {
   failure,
   family,
@@ -11,28 +11,28 @@ import {
 import type { Conn } from "./connfd.ts";
 import { queueLength } from "./queue_length.ts";
 
-/** A listening descriptor that is traced. */
+/** What is traced of a listening descriptor. */
 interface TracedListenfd {
   readonly addr: Deno.Addr;
   accept(): Promise<Conn>;
   close(): void;
 }
 
-/** What a descriptor was opened with. */
+/** The arguments that the descriptor was opened with. */
 interface Opened {
   host?: string;
   port: number;
   backlog?: number;
 }
 
-/** Milliseconds between two looks at the kernel's queue. */
+/** Milliseconds between two checks of the kernel's queue. */
 const LOOK = 100;
-/** The backlog that Deno gives a Unix socket. */
+/** The backlog that Deno sets on a Unix socket. */
 const UNIX_BACKLOG = 1024;
 
 /**
- * Tells how a listening descriptor was opened, on a port unless on a Unix socket, and what is
- * done with it and its connections from now on.
+ * Traces how a listening descriptor was opened (`opened` is undefined for a Unix socket), and
+ * from now on every call on it and on its connections.
  */
 export function traceListenfd(
   listenfd: TracedListenfd,
@@ -76,7 +76,7 @@ export function traceListenfd(
   });
 }
 
-/** Tells of the calls that `Deno.listen` has made. */
+/** Traces the calls that `Deno.listen` made. */
 function tellOpened(addr: Deno.Addr, opened: Opened | undefined, tell: Tell): void {
   const where = place(addr);
   if (opened !== undefined) {
@@ -104,14 +104,14 @@ function tellOpened(addr: Deno.Addr, opened: Opened | undefined, tell: Tell): vo
   tell({ call: `listen(listenfd, ${opened?.backlog ?? UNIX_BACKLOG})`, result: "= 0" });
 }
 
-/** Tells how many clients wait in the kernel's queue, while no `accept` takes them. */
+/** Traces how many clients wait in the kernel's queue while no `accept` is pending. */
 class QueueTrace {
   readonly #addr: Deno.Addr;
   readonly #tell: Tell;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Clients that are known to wait. */
+  /** The length of the queue when last seen. */
   #known = 0;
-  /** Why no more is known. */
+  /** Whether the length can't be read. */
   #blind = false;
 
   constructor(addr: Deno.Addr, tell: Tell) {
@@ -119,13 +119,13 @@ class QueueTrace {
     this.#tell = tell;
   }
 
-  /** A client was taken out of the queue; those who come now wait. */
+  /** A client has left the queue: watch it until the next `accept`. */
   accepted(): void {
     this.#known = Math.max(0, this.#known - 1);
     this.#watch();
   }
 
-  /** Nobody has to wait: `accept` takes the next. */
+  /** An `accept` is pending: stop watching, since no client has to wait. */
   rest(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -135,7 +135,7 @@ class QueueTrace {
     if (this.#blind) return;
     const timer = this.#timer = setTimeout(async () => {
       const n = await queueLength(this.#addr);
-      if (this.#timer !== timer) return; // an `accept` came between
+      if (this.#timer !== timer) return; // `accept` was called meanwhile
       if (n !== this.#known) this.#show(n);
       this.#watch();
     }, LOOK);

@@ -2,40 +2,40 @@
 import { FEW, isFair } from "../net/fairness.ts";
 import type { Reader } from "../rio.ts";
 
-/** Reads that begin in one turn of the event loop: with a write each they fit tokio's budget. */
+/** Reads started per turn of the event loop: with a write each they fit tokio's budget of 128. */
 const CHUNK = 60;
-/** Turns of the event loop in which tokio asks the kernel at least once: it does every 61. */
+/** Turns of the event loop in which tokio polls the kernel at least once: it does every 61. */
 const QUIET = 64;
 
 /**
- * Turns for the reads of many busy connections.
+ * Makes the reads of many busy connections take turns.
  *
- * Deno polls all pending operations of a thread in one task, and tokio lets a task do 128 of
- * them a poll. Those that were ready and got none are polled again behind whatever has
- * arrived since, in the opposite order. So with more than 128 sockets ready at a time, some
- * are served over and over, and the others starve.
+ * Deno polls all pending operations of a thread in one task, and tokio lets a task complete 128
+ * operations per poll. Ready operations beyond that are polled again after everything that has
+ * arrived since, in reverse order. With more than 128 ready sockets, some are served over and
+ * over, and the others starve.
  *
- * Hence reads go in rounds: what is asked for during a round belongs to the next one. A round
- * begins a chunk of its reads each turn of the event loop, so that no poll runs out of its
- * budget. It is over when nobody is left who was ready.
+ * So reads go in rounds: a read requested during a round belongs to the next one. A round starts
+ * one chunk of its reads per turn of the event loop, so that no poll exceeds its budget. The
+ * round is over when every read that was ready has completed.
  */
 export class Turns {
-  /** Connections that may read. */
+  /** The number of open connections. */
   readers = 0;
   readonly #fair = isFair();
-  /** Reads that have not begun; the first `#left` of them belong to this round. */
+  /** Reads not started yet; the first `#left` belong to this round. */
   #held: (() => void)[] = [];
   #left = 0;
   /** Reads under way. */
   #reading = 0;
-  /** Reads that have ended since the last look. */
+  /** Reads completed since the last check. */
   #ended = 0;
-  /** Looks since the round's last read began, and those in a row that saw none end. */
+  /** Checks since the round's last read started, and how many in a row saw no read complete. */
   #looks = 0;
   #quiet = 0;
   #running = false;
 
-  /** Reads from a connection, when it is its turn. */
+  /** Reads from a connection, in its turn. */
   read(conn: Reader, p: Uint8Array): Promise<number | null> {
     if (this.readers < FEW || this.#fair) return conn.read(p);
     return new Promise((resolve, reject) => {
@@ -71,18 +71,18 @@ export class Turns {
     if (this.#running) setImmediate(this.#turn);
   };
 
-  /** Whether nobody is left who was ready. */
+  /** Whether every ready read of the round has completed. */
   #isOver(): boolean {
     const ended = this.#ended;
     this.#ended = 0;
     if (this.#reading === 0) return true;
-    // Those that ended as soon as they began say nothing of the others.
+    // Reads that complete as soon as they start say nothing about the others.
     if (this.#looks++ === 0) {
       this.#quiet = 0;
       return false;
     }
     this.#quiet = ended > 0 ? 0 : this.#quiet + 1;
-    // A poll that ended fewer had some of its budget left.
+    // A poll that completed fewer than a chunk didn't use up its budget: no ready read is left.
     return ended > 0 && ended < CHUNK || this.#quiet === QUIET;
   }
 }

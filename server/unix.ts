@@ -2,18 +2,18 @@
 import { label } from "../net/errors.ts";
 import { sleep } from "../net/time.ts";
 
-/** Tries to lock a folder, and milliseconds between them. */
+/** Attempts to lock a folder, and milliseconds between them. */
 const LOCK_TRIES = 100;
 const LOCK_PAUSE = 10;
 
-/** A listening descriptor on a Unix socket, whose file goes when it is closed. */
+/** A listening descriptor on a Unix socket. `close` removes the socket's file. */
 export class UnixListenfd {
   readonly #listener: Deno.UnixListener;
   readonly #file: Deno.FileInfo;
-  /** Where it listens. */
+  /** The address it listens on. */
   readonly addr: Deno.UnixAddr;
 
-  /** Wraps a listener; {@linkcode openUnixListenfd} does it. */
+  /** Wraps a listener. {@linkcode openUnixListenfd} calls this. */
   constructor(listener: Deno.UnixListener, path: string, file: Deno.FileInfo) {
     this.#listener = listener;
     this.#file = file;
@@ -26,28 +26,28 @@ export class UnixListenfd {
     return Object.defineProperty(conn, "localAddr", { value: this.addr });
   }
 
-  /** Ends the listener, and removes its file if it is still its own. */
+  /** Closes the listener, and removes its file unless another server has replaced it. */
   close(): void {
     try {
       const { ino, dev } = Deno.lstatSync(this.addr.path);
       if (ino === this.#file.ino && dev === this.#file.dev) Deno.removeSync(this.addr.path);
     } catch {
-      // It has gone already.
+      // Already removed.
     }
     this.#listener.close();
   }
 }
 
 /**
- * Opens a listening descriptor on a Unix socket. The file of a server that has died is
- * replaced, that of a living one never: of servers that start at the same time one gets the
- * path. The folder must be readable and writable.
+ * Opens a listening descriptor on a Unix socket: unix(7). It replaces the file of a dead server,
+ * never that of a running one; if several servers start at once, one gets the path. The folder
+ * must be readable and writable.
  *
  * @param path The path of the socket.
  * @returns The listening descriptor.
- * @throws {Deno.errors.AddrInUse} If a server lives there, or there is another kind of file.
- * @throws {Error} Of the class that `Deno.listen` throws, if the path can't be listened on;
- * its message names the path and the cause.
+ * @throws {Deno.errors.AddrInUse} If a server listens on the path, or it is another kind of file.
+ * @throws {Error} If `Deno.listen` fails: the error it throws, with the path and the cause in
+ * its message.
  *
  * @example
  * ```ts
@@ -60,8 +60,8 @@ export class UnixListenfd {
  */
 export async function openUnixListenfd(path: string): Promise<UnixListenfd> {
   const folder = path.includes("/") ? path.replace(/[^/]*$/, "") : "./";
-  // When a listener is closed, Deno removes the file that it was bound to, whoever's it is by
-  // then. Hence it is bound to another name first; so it also replaces a dead one at once.
+  // Deno removes the bound path when the listener closes, even if another server owns that file
+  // by then. So bind to a temporary name and rename it, which also replaces a dead socket at once.
   const name = `${folder}.${crypto.randomUUID().slice(0, 8)}`;
   const lock = await lockFolder(folder);
   let listener: Deno.UnixListener | undefined;
@@ -79,7 +79,7 @@ export async function openUnixListenfd(path: string): Promise<UnixListenfd> {
   }
 }
 
-/** Whether there is anything at a path but the socket of a server that has died. */
+/** Whether a path is taken, by anything but the socket of a dead server. */
 async function isTaken(path: string): Promise<boolean> {
   try {
     if (!(await Deno.lstat(path)).isSocket) return true;
@@ -91,7 +91,7 @@ async function isTaken(path: string): Promise<boolean> {
   }
 }
 
-/** Locks a folder, flock(2), until it is closed; undefined where that can't be had. */
+/** Locks a folder until the file is closed: flock(2). Undefined if it can't be locked. */
 async function lockFolder(folder: string): Promise<Deno.FsFile | undefined> {
   let file: Deno.FsFile | undefined;
   try {
@@ -101,7 +101,7 @@ async function lockFolder(folder: string): Promise<Deno.FsFile | undefined> {
       await sleep(LOCK_PAUSE);
     }
   } catch {
-    // No right to read it, or a file system without locks.
+    // Not readable, or a file system without locks.
   }
   file?.close();
 }

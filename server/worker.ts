@@ -1,4 +1,4 @@
-/** What runs in a thread of the prethreaded server; workers.ts starts it. */
+/** A thread of the prethreaded server, started by workers.ts. */
 import { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
 import { openListenfd, openTlsListenfd } from "../server.ts";
@@ -13,7 +13,7 @@ const main = globalThis as unknown as {
 
 let printed = Promise.withResolvers<void>();
 let ending = false;
-// A block at a time is on its way to the main thread, so that memory is bounded.
+// One block at a time is on its way to the main thread, which bounds memory.
 const stdout = new Stdout({
   async write(p) {
     printed = Promise.withResolvers();
@@ -23,7 +23,7 @@ const stdout = new Stdout({
   },
 });
 let server: EchoServer | undefined;
-// The main thread counts the clients of all threads.
+// The main thread counts clients for all threads; these wait for its answers.
 const asked: ((taken: boolean) => void)[] = [];
 const clients: Clients = {
   take(client) {
@@ -48,7 +48,7 @@ async function start({ where, options }: Order & { type: "start" }): Promise<voi
       : openTlsListenfd(port, { ...listenOptions, ...tls, onError: server.onHandshakeError });
     main.postMessage({ type: "listening" });
     await server.run(listenfd);
-    // The main thread takes the last blocks, and knows how long they may take.
+    // Don't wait for the last blocks: the main thread knows how long they may take.
     ending = true;
     printed.resolve();
     await stdout.flush();

@@ -1,6 +1,6 @@
 /**
- * The prethreaded server of the book's chapter 12: threads with an accept loop each, all on
- * one listening socket. This is the side of who starts them; worker.ts is what runs in them.
+ * The prethreaded server of the book's chapter 12: threads, each with its own accept loop, on one
+ * listening socket. This is the main thread's side; worker.ts runs in the threads.
  */
 import { log } from "../cli/diagnostics.ts";
 import { label } from "../net/errors.ts";
@@ -9,14 +9,14 @@ import { ClientCounts } from "./gate.ts";
 import type { Printer } from "./report.ts";
 import type { Stats } from "./stats.ts";
 
-/** Where the threads listen, and with what certificate. */
+/** Where the threads listen, and their certificate. */
 export interface Where {
   hostname: string;
   port: number;
   tls: { cert: string; key: string } | undefined;
 }
 
-/** What a thread is told. */
+/** A message to a thread. */
 export type Order =
   | { type: "start"; where: Where; options: ServerOptions }
   | { type: "stop" }
@@ -24,7 +24,7 @@ export type Order =
   | { type: "printed" }
   | { type: "taken"; taken: boolean };
 
-/** What a thread says. */
+/** A message from a thread. */
 export type Answer =
   | { type: "listening" }
   | { type: "failed"; message: string }
@@ -44,10 +44,10 @@ export class Workers {
   }
 
   /**
-   * Starts threads, all of which print to `stdout`, in whole lines.
+   * Starts `n` threads that print to `stdout`, in whole lines.
    *
-   * @returns The threads, when all of them listen.
-   * @throws {Error} If one of them can't.
+   * @returns The threads, once all of them listen.
+   * @throws {Error} If one of them can't listen, or the module may not be read.
    */
   static async start(
     n: number,
@@ -68,23 +68,23 @@ export class Workers {
     return new Workers(workers);
   }
 
-  /** Resolves when all have ended; rejects if one has failed. */
+  /** Resolves when all have ended; rejects if one fails. */
   get ended(): Promise<unknown> {
     return Promise.all(this.#workers.map((worker) => worker.ended.promise));
   }
 
-  /** Has all of them accept no more. */
+  /** Tells all of them to stop, as `EchoServer.stop` does. */
   stop(): void {
     for (const worker of this.#workers) worker.tell({ type: "stop" });
   }
 
-  /** What each of them has done. */
+  /** The counters of each of them. */
   stats(): Promise<Stats[]> {
     return Promise.all(this.#workers.map((worker) => worker.stats()));
   }
 }
 
-/** A thread, from outside. */
+/** A thread, seen from the main thread. */
 class EchoWorker {
   readonly #worker: Worker;
   readonly #listening = Promise.withResolvers<void>();
@@ -93,7 +93,7 @@ class EchoWorker {
 
   constructor(module: URL, stdout: Printer, clients: ClientCounts) {
     this.#worker = new Worker(module, { type: "module" });
-    this.ended.promise.catch(() => {}); // whoever waits for it is told
+    this.ended.promise.catch(() => {}); // `Workers.ended` reports it
     this.#worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
       if (data.type === "listening") this.#listening.resolve();
       else if (data.type === "failed") this.#fail(new Error(data.message));

@@ -1,4 +1,4 @@
-// Go's way: a goroutine for each connection, which writes back what it has read.
+// The usual way in Go: a goroutine per connection that writes back what it reads.
 // Usage: go run echo_server.go PORT
 package main
 

@@ -1,6 +1,6 @@
 /*
- * The limit: one thread, one epoll, and every line that is there goes back with one write.
- * It knows no lines, prints nothing, and waits (poll) for a client that doesn't read.
+ * The upper limit: one thread, one epoll, and one write for everything that has arrived. It
+ * ignores line ends, prints nothing, and blocks (in poll) on a client that doesn't read.
  * Usage: epoll_server PORT.
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 #define MAXEVENTS 256
 #define BUFSIZE 65536
 
-/* Writes n bytes; -1 if the client has gone. */
+/* Writes n bytes; -1 if the client has closed. */
 static int writen(int fd, const char *buf, size_t n)
 {
     while (n > 0) {

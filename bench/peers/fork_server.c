@@ -1,6 +1,6 @@
 /*
- * The book's process-per-connection echo server, with its byte-by-byte RIO: prints
- * who connects and how many bytes each line has. Usage: fork_server PORT.
+ * The book's process-per-connection echo server, with its byte-by-byte RIO: prints each
+ * client and the length of each line. Usage: fork_server PORT.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// Go's way: bufio.ReadSlice. Reads all that a sender sends and prints "LINES BYTES SECONDS".
+// bufio.ReadSlice of Go. Reads all that a sender sends and prints "LINES BYTES SECONDS".
 // Usage: go run lines.go PORT
 package main
 

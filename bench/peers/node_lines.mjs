@@ -1,6 +1,6 @@
 /**
- * The ways of Node, and of Bun: node:readline by its event and by `for await`, and a
- * splitter on the `data` event. Reads all that a sender sends and prints "LINES BYTES
+ * Line readers of Node and Bun: node:readline, by its event or with `for await`, and a
+ * splitter of the `data` event. Reads all that a sender sends and prints "LINES BYTES
  * SECONDS". Usage: node_lines.mjs PORT event|forAwait|data.
  */
 import { connect } from "node:net";

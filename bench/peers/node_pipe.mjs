@@ -1,4 +1,4 @@
-/** The echo server of node:net: `pipe`, and no lines. Usage: node_pipe.mjs PORT. */
+/** An echo server of node:net with `pipe`, which ignores line ends. Usage: node_pipe.mjs PORT. */
 import { createServer } from "node:net";
 
 createServer({ noDelay: true }, (socket) => {

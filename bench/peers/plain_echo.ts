@@ -1,6 +1,6 @@
 /**
- * The plain loop: read what there is and write it back, with no lines, no bounds and
- * no turns. Usage: plain_echo.ts PORT.
+ * The plain loop: reads whatever has arrived and writes it back, without lines, limits or
+ * turns. Usage: plain_echo.ts PORT.
  */
 const listener = Deno.listen({
   hostname: "127.0.0.1",
@@ -17,7 +17,7 @@ async function echo(conn: Deno.Conn): Promise<void> {
       }
     }
   } catch {
-    // The client has gone.
+    // The client has closed.
   }
   conn.close();
 }

@@ -10,7 +10,7 @@ import time
 
 
 def main():
-    # StreamRequestHandler makes its rfile just so.
+    # StreamRequestHandler makes its rfile the same way.
     rfile = socket.create_connection(("127.0.0.1", int(sys.argv[1]))).makefile("rb", -1)
     start = time.monotonic()
     lines = count = 0

@@ -1,4 +1,4 @@
-/* The book's algorithm: a line comes byte by byte out of an 8 KiB buffer. */
+/* The book's algorithm: reads a line byte by byte from an 8 KiB buffer. */
 #pragma once
 #include <errno.h>
 #include <string.h>

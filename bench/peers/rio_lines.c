@@ -1,6 +1,6 @@
 /*
- * The book's algorithm: a line comes byte by byte out of an 8 KiB buffer. Reads all
- * that a sender sends and prints "LINES BYTES SECONDS". Usage: rio_lines PORT.
+ * The book's algorithm: reads a line byte by byte from an 8 KiB buffer. Reads all that a
+ * sender sends and prints "LINES BYTES SECONDS". Usage: rio_lines PORT.
  */
 #include <stdio.h>
 #include <time.h>

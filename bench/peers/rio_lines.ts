@@ -1,6 +1,6 @@
 /**
- * Our reader, in one of its ways: reads all that a sender sends and prints "LINES BYTES
- * SECONDS". Usage: rio_lines.ts PORT WAY, where a third argument is the LENGTH of records.
+ * One of the ways to read with our `Rio`: reads all that a sender sends and prints "LINES BYTES
+ * SECONDS". Usage: rio_lines.ts PORT WAY [LENGTH], where LENGTH is that of records in bytes.
  */
 import { MAXLINE, Rio } from "../../rio.ts";
 

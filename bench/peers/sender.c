@@ -1,5 +1,5 @@
 /*
- * A sender that never waits: sends whole lines of LEN bytes to whoever connects, for
+ * A sender that never waits: sends whole lines of LEN bytes to the client that connects, for
  * SECONDS, and then closes. Usage: sender LEN SECONDS. Prints its port.
  */
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
  * Deno's own way: `for await` over `TextLineStream` of `@std/streams`. Reads all that a sender
  * sends and prints "LINES BYTES SECONDS". Usage: stream_lines.ts PORT.
  */
-// Named in a constant, the package is neither fetched nor checked where JSR can't be reached.
+// In a constant, so that Deno neither fetches nor checks the package where JSR is unreachable.
 const specifier: string = "jsr:@std/streams@^1.0.0/text-line-stream";
 const { TextLineStream } = await import(specifier);
 
