@@ -219,7 +219,10 @@ async function lineByLine(exchange: Exchange, input: Reader): Promise<void> {
   const receive = () =>
     exchange.receive(buf, (options) => exchange.rio.readlineb(buf, MAXLINE, options));
   for (let n; (n = await stdin.readlineb(buf)) > 0;) {
-    if (!(await exchange.send(buf.subarray(0, n)))) break;
+    if (!(await exchange.send(buf.subarray(0, n)))) {
+      while (await receive());
+      return;
+    }
     // A last line without a newline comes back only once the server sees FIN.
     if (buf[n - 1] !== NEWLINE && n < MAXLINE - 1) break;
     if (!(await receive())) return;

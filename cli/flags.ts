@@ -133,8 +133,3 @@ export function toMilliseconds(name: string, text: string, min: number = 0.001):
   if (value >= min && value <= 1_000_000) return value * 1000;
   throw new UsageError(`${name} must be seconds from ${min} to 1000000, not ${text}`);
 }
-
-/** A count with its noun, such as "1 line" or "2 lines". */
-export function count(n: number, thing: string): string {
-  return `${n} ${thing}${n === 1 ? "" : "s"}`;
-}

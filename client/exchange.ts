@@ -42,6 +42,8 @@ export class Exchange {
   readonly #timeout: number;
   readonly #late = new AbortController();
   #reading = false;
+  /** Nothing has come back since bytes were last sent. */
+  #unanswered = false;
   #cancel: (() => void) | undefined;
   /** The first error of a read or write. */
   #cause: unknown;
@@ -59,6 +61,7 @@ export class Exchange {
   /** Sends bytes; false if the connection has ended. */
   async send(bytes: Uint8Array): Promise<boolean> {
     this.sent += bytes.length;
+    this.#unanswered = true;
     this.#comparison?.sent(bytes);
     this.#watch();
     return await this.#try(rioWriten(this.#clientfd, bytes)) !== undefined;
@@ -92,6 +95,7 @@ export class Exchange {
 
   async #print(bytes: Uint8Array): Promise<void> {
     this.received += bytes.length;
+    if (bytes.length > 0) this.#unanswered = false;
     this.#comparison?.came(bytes);
     await rioWriten(this.#output, bytes);
   }
@@ -106,7 +110,8 @@ export class Exchange {
 
   /** Starts the timeout if a read is waiting for something the server owes. */
   #watch(): void {
-    if (!this.#reading || !(this.sentAll || this.received < this.sent)) return;
+    const owed = this.#comparison === undefined ? this.#unanswered : this.received < this.sent;
+    if (!this.#reading || !(this.sentAll || owed)) return;
     this.#cancel ??= inTime(this.#timeout, () => this.#late.abort());
   }
 

@@ -42,22 +42,26 @@ export async function startTlsClientfd(
   { caCerts, ...options }: TlsConnectOptions = {},
 ): Promise<Deno.TlsConn> {
   const { port } = clientfd.remoteAddr;
-  return await attempt(`TLS handshake with ${host} port ${port}`, options, async (signal) => {
-    let fd: Deno.Conn = clientfd;
-    const close = () => fd[Symbol.dispose]();
-    signal.addEventListener("abort", close);
-    try {
-      const tlsfd = fd = await Deno.startTls(clientfd, { hostname: host, caCerts });
-      signal.throwIfAborted();
-      await tlsfd.handshake();
-      return tlsfd;
-    } catch (error) {
-      close();
-      throw signal.aborted ? signal.reason : explained(error);
-    } finally {
-      signal.removeEventListener("abort", close);
-    }
-  });
+  let fd: Deno.Conn = clientfd;
+  const close = () => fd[Symbol.dispose]();
+  try {
+    return await attempt(`TLS handshake with ${host} port ${port}`, options, async (signal) => {
+      signal.addEventListener("abort", close);
+      try {
+        const tlsfd = fd = await Deno.startTls(clientfd, { hostname: host, caCerts });
+        signal.throwIfAborted();
+        await tlsfd.handshake();
+        return tlsfd;
+      } catch (error) {
+        throw signal.aborted ? signal.reason : explained(error);
+      } finally {
+        signal.removeEventListener("abort", close);
+      }
+    });
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 /** Adds an explanation to a terse error of rustls. */

@@ -41,13 +41,17 @@ export function openAdmin(where: AdminAddr, subject: Subject): Deno.HttpServer<D
     "/stats": async () => page(`${json(await subject.stats())}\n`, "application/json"),
   };
   const serve = ({ url, method }: Request) => {
+    if (!URL.canParse(url)) return page("bad request\n", TEXT, 400); // its Host header is none
     const { pathname, searchParams } = new URL(url);
     if (!Object.hasOwn(pages, pathname)) return page("not found\n", TEXT, 404);
     if (method === "GET" || method === "HEAD") return pages[pathname](searchParams);
     return page("only GET and HEAD\n", TEXT, 405, { allow: "GET, HEAD" });
   };
   try {
-    return Deno.serve({ ...where, onListen() {} }, serve);
+    return Deno.serve(
+      { ...where, onListen() {}, onError: () => page("error\n", TEXT, 500) },
+      serve,
+    );
   } catch (error) {
     throw label(`admin on ${address(where.hostname, where.port)}`, error);
   }

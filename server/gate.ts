@@ -1,8 +1,7 @@
 /** Access rules: which balancers and clients may connect, and how often. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
-import { count } from "../cli/flags.ts";
 import { unmapped } from "../net/address.ts";
-import { isReset } from "../net/errors.ts";
+import { count, isReset } from "../net/errors.ts";
 import { inTime } from "../net/time.ts";
 import type { Rio } from "../rio.ts";
 import type { Connfd } from "./connfd.ts";

@@ -42,8 +42,10 @@ async function lookup(
   port: number,
 ): Promise<{ hostname: string; service: string } | undefined> {
   if (lookups >= MAX_LOOKUPS) return undefined;
-  const { lookupService } = await import("node:dns/promises");
   lookups++;
-  const found = lookupService(host, port).catch(() => undefined).finally(() => lookups--);
+  const found = import("node:dns/promises")
+    .then(({ lookupService }) => lookupService(host, port))
+    .catch(() => undefined)
+    .finally(() => lookups--);
   return await within(PATIENCE, found);
 }

@@ -1,11 +1,12 @@
 /** The program server.ts: start, signals, shutdown. */
 import { log } from "../cli/diagnostics.ts";
-import { count, type Flags } from "../cli/flags.ts";
+import type { Flags } from "../cli/flags.ts";
 import { exit, LAST_WORDS, run } from "../cli/program.ts";
 import { onSignal } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { traceTo } from "../cli/trace.ts";
 import { address } from "../net/address.ts";
+import { count } from "../net/errors.ts";
 import { type ListenOptions, openListenfd, openTlsListenfd } from "../server.ts";
 import { openAdmin } from "./admin.ts";
 import { COMMAND_LINE, serverFlags, type ServerOptions } from "./command_line.ts";
@@ -36,29 +37,33 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     : undefined;
   const start = performance.now();
   const out = new Output(stdout, log);
-  const running = workers !== undefined
-    ? await startThreads(workers, port, { host, backlog }, tls, options, out)
-    : await startHere(unix ?? port, { host, backlog }, tls, options, out, trace);
+  const starting = workers !== undefined
+    ? startThreads(workers, port, { host, backlog }, tls, options, out)
+    : startHere(unix ?? port, { host, backlog }, tls, options, out, trace);
 
   let end = 0;
   const subject = {
     slots: concurrency * (workers ?? 1),
     draining: false,
-    stats: () => running.stats(),
+    stats: async () => await (await starting).stats(),
   };
-  if (admin !== undefined) {
-    const { hostname, port } = openAdmin(admin, subject).addr;
-    log(`admin on http://${address(hostname, port)}`);
-  }
+  // Now, since a thread may serve before all have started.
   onSignal(async (signal) => {
     subject.draining = true;
+    const running = await starting.catch(() => undefined);
+    if (running === undefined) return; // `main` reports it
     running.stop();
     end = performance.now() + grace;
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
   });
   if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGUSR1", async () => log(json(await running.stats())));
+    Deno.addSignalListener("SIGUSR1", async () => log(json(await subject.stats())));
+  }
+  const running = await starting;
+  if (admin !== undefined) {
+    const { hostname, port } = openAdmin(admin, subject).addr;
+    log(`admin on http://${address(hostname, port)}`);
   }
   const bounds = [
     ...workers === undefined ? [] : [`workers ${workers}`],

@@ -1,7 +1,6 @@
 /** What the echo server prints on standard output and standard error. */
-import { count } from "../cli/flags.ts";
 import type { Stdout } from "../cli/stdout.ts";
-import { reason } from "../net/errors.ts";
+import { count, reason } from "../net/errors.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
 import type { Endpoints } from "./proxy.ts";
 

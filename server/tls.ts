@@ -120,8 +120,14 @@ export class TlsConnfd implements Conn {
    * @throws {Error} If the connection fails or is closed.
    */
   write(p: Uint8Array): Promise<number> {
+    if (this.#error !== undefined) return Promise.reject(this.#error);
     return new Promise((resolve, reject) => {
-      this.#socket.write(p, (error) => error ? reject(this.#fail(error)) : resolve(p.length));
+      this.#socket.write(p, (error) => {
+        // TLSSocket doesn't pass on what the connection's own write threw.
+        const failure = error ?? this.#error;
+        if (failure === undefined) resolve(p.length);
+        else reject(this.#fail(failure));
+      });
     });
   }
 

@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type CommandLine,
-  count,
   parseFlags,
   toInteger,
   toMilliseconds,
@@ -9,7 +8,7 @@ import {
 } from "../cli/flags.ts";
 import { VERSION } from "../cli/program.ts";
 import { Stdout } from "../cli/stdout.ts";
-import { reason } from "../net/errors.ts";
+import { count, reason } from "../net/errors.ts";
 import { bytes, ROOT, text } from "./helpers.ts";
 
 const COMMAND_LINE: CommandLine = {
