@@ -32,8 +32,8 @@ const NEWLINE = 0x0a;
 /** Options of one read. */
 export interface ReadOptions {
   /**
-   * Gives the read up: it rejects with the signal's reason, and bytes that arrive later go to the
-   * next call. `AbortSignal.timeout(ms)` is a deadline.
+   * Aborts the read: it rejects with the signal's reason, and bytes that arrive later go to the
+   * next call. `AbortSignal.timeout(ms)` sets a deadline.
    */
   signal?: AbortSignal;
 }
@@ -41,8 +41,8 @@ export interface ReadOptions {
 /** Options of a {@linkcode Rio}. */
 export interface RioOptions {
   /**
-   * Bytes in the buffer, 1 to 2^30. By default {@linkcode RIO_BUFSIZE}: a read that fills it makes
-   * it 64 KiB, and one that doesn't fill those gives them back.
+   * Bytes in the buffer, 1 to 2^30. By default {@linkcode RIO_BUFSIZE}: it grows to 64 KiB after a
+   * read that fills it, and shrinks back after one that doesn't.
    */
   bufsize?: number;
   /**
@@ -159,9 +159,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #throws: boolean;
   /** The buffer is empty, and the rest of a line that was too long comes next. */
   #skipping = false;
-  /** A read of the reader that is under way, whether or not a call still waits for it. */
+  /** The pending read of the reader, whether or not a call still waits for it. */
   #flight: Flight | undefined;
-  /** Calls that nobody has gone on from yet. */
+  /** Calls whose callers haven't resumed yet. */
   #calls = 0;
 
   /**
@@ -209,7 +209,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     }
   }
 
-  /** Begins a call: does what `#wait` does if that needs no waiting, and else returns 0. */
+  /** Starts a call: does what `#wait` does if no wait is needed, otherwise returns 0. */
   #now(goal: Goal, limit: number, options?: ReadOptions): number {
     this.#checkIdle();
     options?.signal?.throwIfAborted();
@@ -218,7 +218,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return n;
   }
 
-  /** Counts as a call until just before whoever awaits this one goes on. */
+  /** Counts as a call until just before the caller that awaits this one resumes. */
   #hold(): void {
     this.#calls++;
     RESOLVED.then(() => this.#calls--);
@@ -472,23 +472,23 @@ const RESOLVED = Promise.resolve();
 const EMPTY = new ArrayBuffer(0);
 const ONES = 0x01010101;
 const HIGH_BITS = 0x80808080;
-const SHORT = 32; // bytes that are moved one by one faster than by a view of them
+const SHORT = 32; // bytes: a loop moves fewer than this faster than a view does
 
-/** What a read asks for: a line of at most so many bytes, or just so many bytes. */
+/** What a read asks for: a line of at most `limit` bytes, or exactly `limit` bytes. */
 type Goal = "line" | "bytes";
 
-/** The bytes that were read and not yet taken, from `pos` to `end`, and the lines among them. */
+/** The bytes read but not yet taken, from `pos` to `end`, and the lines among them. */
 class LineBuffer {
   pos = 0;
   end = 0;
   /** EOF comes after these bytes. */
   ended = false;
-  /** How many of these bytes hold no delimiter. */
+  /** How many of these bytes, from the first on, are known to hold no delimiter. */
   #seen = 0;
   #bytes: Uint8Array<ArrayBuffer>;
   /** The same memory, four bytes at a time. */
   #words: Int32Array;
-  /** What `take` gives out: a copy of bytes from `#copied` on. */
+  /** The copy that `take` returns views of: bytes from `#copied` on. */
   #copy = EMPTY;
   #copied = 0;
   /** Four delimiters. */
@@ -509,8 +509,8 @@ class LineBuffer {
   }
 
   /**
-   * Returns how many bytes from `pos` on are what is asked for: a line, or `limit` bytes, or all
-   * that is left before EOF; 0 if that isn't all here.
+   * Returns the length of what is asked for, from `pos` on: a line, `limit` bytes, or all that is
+   * left before EOF; 0 if it isn't complete yet.
    */
   find(goal: Goal, limit: number): number {
     const stop = Math.min(this.end, this.pos + limit);
@@ -575,7 +575,7 @@ class LineBuffer {
     this.consume(n);
   }
 
-  /** Takes `n` bytes, in memory that is the caller's: a copy of all that is here, made once. */
+  /** Takes `n` bytes, as a view of a copy that callers own: all buffered bytes are copied once. */
   take(n: number): Uint8Array<ArrayBuffer> {
     let at = this.pos - this.#copied;
     if (at < 0 || at + n > this.#copy.byteLength) { // 0 once a caller has transferred it
@@ -587,7 +587,7 @@ class LineBuffer {
     return new Uint8Array(this.#copy, at, n);
   }
 
-  /** Returns a copy of all that is here. */
+  /** Returns a copy of all buffered bytes. */
   copy(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(this.pos, this.end);
   }
@@ -650,10 +650,10 @@ class Flight {
     this.read = reader.read(room);
   }
 
-  /** Waits until the read has ended, in whatever way; rejects if the signal aborts first. */
+  /** Waits until the read has settled; rejects if the signal aborts first. */
   async landing(signal: AbortSignal): Promise<void> {
     if (this.#landing === undefined) {
-      // The only reaction to it, however many waits are given up: they leave nothing behind.
+      // Attached once per read, so that waits that are given up leave nothing behind.
       const land = () => this.#landing!.resolve();
       this.read.then(land, land);
       this.#landing = Promise.withResolvers();
@@ -667,7 +667,7 @@ class Flight {
   }
 }
 
-/** Checks the count of a read that may take `max`, and returns how many in a row took 0 bytes. */
+/** Checks the count of a read of up to `max` bytes; returns how many in a row took 0 bytes. */
 function checkRead(count: number, max: number, empty: number): number {
   checkRange("read bytes: the count read", count, 0, max);
   if (count > 0) return 0;

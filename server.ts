@@ -101,7 +101,7 @@ export function openListenfd(port: number, options: ListenOptions = {}): Deno.Tc
   checkPort("listen", port, 0);
   const { host, backlog = LISTENQ, shared = false } = options;
   const listen = (hostname: string) => {
-    // `loadBalanced` isn't in Deno's types; a test holds what it does.
+    // `loadBalanced` isn't in Deno's types; a test checks what it does.
     const listenOptions = { hostname, port, tcpBacklog: backlog, loadBalanced: shared };
     try {
       return Deno.listen(listenOptions);

@@ -13,14 +13,14 @@ import { blockList, type GateOptions } from "./gate.ts";
 /** The command line of server.ts. */
 export const COMMAND_LINE: CommandLine = {
   name: "server",
-  about: `The echo server of CS:APP: prints who connects and how many bytes each line has, and
-writes the line back.`,
+  about: `The echo server of CS:APP: prints each client and the length of each line, and writes the
+lines back.`,
   positionals: [["port", `the port to listen on, 0 for any free one (default ${PORT})`]],
   flags: [
     ["host=ADDR", "the address to listen on (default: all, IPv6 and IPv4)"],
     ["unix=PATH", "listen on a Unix socket instead"],
     ["cert=FILE", "speak TLS, with this certificate chain (PEM)"],
-    ["key=FILE", "and its private key"],
+    ["key=FILE", "and its private key (PEM)"],
     ["backlog=N", "connections the kernel may queue (default 1024)"],
     [
       "concurrency=N",
