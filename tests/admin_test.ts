@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../cli/flags.ts";
 import { serverFlags } from "../server/command_line.ts";
-import { connect, Program, runProgram, startServer } from "./helpers.ts";
+import { Rio, rioWriten } from "@netp/rio/rio";
+import { bytes, connect, Program, runProgram, startServer, text } from "./helpers.ts";
 
 /** A server with an admin port, and what that answers. */
 async function start(...flags: string[]) {
@@ -145,4 +146,15 @@ Deno.test("--admin takes a port, or an address and a port", async () => {
       `--admin must be PORT or ADDR:PORT, not ${where}`,
     );
   }
+});
+
+Deno.test("a Host header that is none is a bad request, and nothing on standard error", async () => {
+  await using server = await start();
+  const { hostname, port } = new URL(server.url);
+  const before = server.stderr.text;
+  using conn = await Deno.connect({ hostname, port: Number(port) });
+  await rioWriten(conn, bytes("GET /ready HTTP/1.1\r\nHost: [\r\nConnection: close\r\n\r\n"));
+  assertEquals(text((await new Rio(conn).readline())!), "HTTP/1.1 400 Bad Request\r\n");
+  assertEquals(await server.answer("/ready"), [200, "ready\n"]);
+  assertEquals(server.stderr.text, before);
 });

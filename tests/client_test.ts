@@ -8,7 +8,7 @@ import {
   ServerClosedError,
 } from "@netp/rio/client";
 import { Comparison } from "../client/comparison.ts";
-import { MAXLINE } from "@netp/rio/rio";
+import { MAXLINE, Rio, rioWriten } from "@netp/rio/rio";
 import { echo, openListenfd } from "@netp/rio/server";
 import { Clock, turn } from "./clock.ts";
 import { bytes, fillQueue, freePort, MemoryReader, MemoryWriter, noise, text } from "./helpers.ts";
@@ -577,5 +577,61 @@ Deno.test("who gives up between connect and handshake isn't kept", async () => {
     await assertRejects(() => opened, Error, "enough");
   } finally {
     Deno.startTls = startTls;
+  }
+});
+
+Deno.test("with anyAnswer the timeout counts answers, not bytes", async () => {
+  // An answer shorter than its line is an answer.
+  await against(async (connfd) => {
+    const rio = new Rio(connfd);
+    while (await rio.readline() !== null) await rioWriten(connfd, bytes("ok\n"));
+    await connfd.closeWrite();
+  }, async (clientfd) => {
+    const lines = ["hello there\n", "bye, then\n"];
+    const slow = {
+      async read(p: Uint8Array) {
+        const line = lines.shift();
+        if (line === undefined) return null;
+        if (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 600));
+        p.set(bytes(line));
+        return line.length;
+      },
+    };
+    const output = new MemoryWriter();
+    await echoClient(clientfd, slow, output, { anyAnswer: true, timeout: 300 });
+    assertEquals(output.text, "ok\nok\n");
+  });
+  // A greeting longer than all that is sent is none to the second line.
+  await against(async (connfd) => {
+    await rioWriten(connfd, bytes("a long greeting\n"));
+    while (await connfd.read(new Uint8Array(9)) !== null);
+  }, async (clientfd) => {
+    const input = new MemoryReader(["a\n", "b\n"]);
+    const options = { anyAnswer: true, lockstep: true, timeout: 50 };
+    await assertRejects(
+      () => echoClient(clientfd, input, new MemoryWriter(), options),
+      Deno.errors.TimedOut,
+    );
+    await clientfd.closeWrite();
+  });
+});
+
+Deno.test("a line that can't be sent in lockstep is told, with anyAnswer too", async () => {
+  const reset = new Deno.errors.ConnectionReset("Connection reset by peer");
+  const clientfd = {
+    read: () => Promise.resolve(null),
+    write: () => Promise.reject(reset),
+    closeWrite: () => Promise.resolve(),
+  };
+  for (const anyAnswer of [false, true]) {
+    await assertRejects(
+      () =>
+        echoClient(clientfd, new MemoryReader(["a\n"]), new MemoryWriter(), {
+          lockstep: true,
+          anyAnswer,
+        }),
+      ServerClosedError,
+      "server closed the connection (Connection reset by peer): 0 of 2 bytes came back",
+    );
   }
 });

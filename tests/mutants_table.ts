@@ -671,8 +671,8 @@ export const MUTANTS: Mutant[] = [
     "client/exchange.ts",
     [
       "no time-out for the end once all is back",
-      "(this.sentAll || this.received < this.sent)",
-      "(this.received < this.sent)",
+      "(this.sentAll || owed)",
+      "(owed)",
       "client",
       "for the end of the connection",
     ],

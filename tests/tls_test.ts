@@ -1,4 +1,6 @@
 /** TLS, on both sides. */
+import { createConnection } from "node:net";
+import nodeTls from "node:tls";
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd, openTlsClientfd, startTlsClientfd } from "@netp/rio/client";
 import { Rio, rioWriten } from "@netp/rio/rio";
@@ -347,4 +349,32 @@ Deno.test("TLS: the end of a burst doesn't wait either where TCP would have it w
   using _connfd = await accepted;
   assertEquals(set, [true]);
   listenfd.close();
+});
+
+Deno.test("TLS: a write after the client's reset rejects, as over TCP", async () => {
+  const [cert, key] = await Promise.all([read("cert"), read("key")]);
+  const listenfd = openTlsListenfd(0, { host: "127.0.0.1", cert, key });
+  const accepted = listenfd.accept();
+  const tcp = createConnection(listenfd.addr.port, "127.0.0.1");
+  const client = nodeTls.connect({ socket: tcp, host: "127.0.0.1", ca: await read("ca") });
+  client.on("error", () => {});
+  using connfd = await accepted;
+  tcp.resetAndDestroy();
+  const error = await assertRejects(async () => {
+    for (;;) await connfd.write(new Uint8Array(65_536));
+  });
+  // And so does each one from then on.
+  assertEquals(await assertRejects(() => connfd.write(new Uint8Array(1))), error);
+  listenfd.close();
+});
+
+Deno.test("startTlsClientfd closes its descriptor when an option is out of range, too", async () => {
+  using listenfd = openListenfd(0, { host: "127.0.0.1" });
+  const clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
+  (await listenfd.accept()).close();
+  await assertRejects(
+    () => startTlsClientfd(clientfd, "127.0.0.1", { connectTimeout: -1 }),
+    RangeError,
+  );
+  await assertRejects(() => clientfd.write(new Uint8Array(1)), Deno.errors.BadResource);
 });

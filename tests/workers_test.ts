@@ -174,3 +174,19 @@ Deno.test({
     assertEquals(told.length, LINES + 1);
   },
 });
+
+Deno.test("a signal that comes as soon as a thread serves ends the server in good order", async () => {
+  const port = freePort();
+  await using server = Program.script("server.ts", port, "--workers=4");
+  // It answers, though perhaps not all threads have started.
+  for (;;) {
+    try {
+      using client = await connect(port);
+      await client.ask();
+      break;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
+    }
+  }
+  assertEquals(await server.stop(), 0);
+});
