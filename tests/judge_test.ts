@@ -333,8 +333,8 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
     [2, /^judge: one of --start, --client and a host\n/, "--start=a", "localhost"],
     [2, /^judge: port must be/, "localhost", "0"],
     [3, /^judge: connect to 127\.0\.0\.1 port \d+: Connection refused\n$/, "127.0.0.1", port],
-    [3, /^judge: --start needs --allow-run, and --allow-read for \/proc\n$/, "--start=cat"],
-    [3, /^judge: --client needs --allow-run, and --allow-read for \/proc\n$/, "--client=cat"],
+    [3, /^judge: --start needs deno run --allow-all: Deno opens \/proc for /, "--start=cat"],
+    [3, /^judge: --client needs --allow-run\n$/, "--client=cat"],
   ];
   await Promise.all(table.map(async ([expected, stderr, ...args]) => {
     const result = await runProgram(judgeScript(...args));
@@ -350,6 +350,21 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
   ]);
   const { code, stderr } = await runProgram(program);
   assertEquals([code, stderr], [3, "judge: the server ended with exit code 7\n"]);
+});
+
+Deno.test("deno task judge --start looks into the server", async () => {
+  const server = `${Deno.execPath()} run --allow-net ${ROOT}server.ts {port}`;
+  const only = "--only=no descriptor";
+  const task = new Program(Deno.execPath(), [
+    "task",
+    "--quiet",
+    "judge",
+    `--start=${server}`,
+    only,
+  ]);
+  const { code, stdout, stderr } = await runProgram(task);
+  assertEquals(code, 0, stderr);
+  assertMatch(stdout, /\n\nok {4}no descriptor is left open\n\n1 passed\n$/);
 });
 
 Deno.test("docs/judge.md has the cases, all of them and no other", async () => {
