@@ -30,15 +30,15 @@ export function lines(coloured: boolean): Report {
   };
   return {
     begin: (target) => `${target}\n\n`,
-    tell({ name, verdict, saw }, { did, means, read }) {
+    tell({ name, verdict, saw, means }, told) {
       const mark = `${marks[verdict]}  ${name}`;
       if (verdict === "not tried") return `${mark}\n`;
       if (verdict !== "failed") return `${mark}${saw ? paint(2, ` (${saw})`) : ""}\n`;
       return `${mark}\n` + [
-        ["judge", did],
+        ["judge", told.did],
         ["saw", saw],
-        ["means", means],
-        ["read", read],
+        ["means", means ?? told.means],
+        ["read", told.read],
       ].map(([what, text]) => `      ${paint(2, `${what}:`.padEnd(7))} ${text}\n`).join("");
     },
     end(results) {
@@ -57,13 +57,14 @@ export function tap(): Report {
   let n = 0;
   return {
     begin: (target, total) => `TAP version 14\n1..${total}\n# ${target}\n`,
-    tell({ name, verdict, saw, ms }, { did, means, read }) {
+    tell({ name, verdict, saw, means, ms }, told) {
       const ok = verdict === "passed" || verdict === "skipped" ? "ok" : "not ok";
       const skip = verdict === "skipped" ? ` # SKIP ${escaped(saw ?? "")}` : "";
       const finding = verdict === "passed" && saw ? `# ${saw}\n` : "";
       const line = `${ok} ${++n} - ${escaped(name)}${skip}\n${finding}`;
       if (ok === "ok") return line;
-      const fields = { saw, did, means, read, duration_ms: ms };
+      const { did, read } = told;
+      const fields = { saw, did, means: means ?? told.means, read, duration_ms: ms };
       const yaml = Object.entries(fields).map(([key, value]) =>
         `  ${key}: ${JSON.stringify(value)}\n`
       );
@@ -88,7 +89,7 @@ export function json(): Report {
       return "";
     },
     tell(result, { did, means, read }) {
-      cases.push({ ...result, did, means, read });
+      cases.push({ did, means, read, ...result });
       return "";
     },
     end: (results) => `${JSON.stringify({ target, ...counts(results), cases }, null, 2)}\n`,

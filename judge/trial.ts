@@ -84,6 +84,11 @@ export class Trial {
     this.#addr = spare.remoteAddr;
   }
 
+  /** How the server ended, if it has and judge started it. */
+  async ended(): Promise<string | undefined> {
+    return await this.started?.ended();
+  }
+
   /** Makes the server ready again after a failure; false if it answers no client. */
   async recover(): Promise<boolean> {
     if (this.started === undefined) return await this.#answers();

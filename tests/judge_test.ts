@@ -352,6 +352,25 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
   assertEquals([code, stderr], [3, "judge: the server ended with exit code 7\n"]);
 });
 
+Deno.test("judge says that the server has ended, and how", async () => {
+  const dies = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+    for (;;) {
+      const connfd = await listener.accept();
+      if (await connfd.read(new Uint8Array(9)) === 9) {
+        console.error("one\\nno memory");
+        Deno.exit(7);
+      }
+    }`;
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(file, dies);
+  const started = new Started(`${Deno.execPath()} run -A ${file} {port}`, TIMEOUT);
+  await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
+  const [{ saw, means }] = await Array.fromAsync(tryAll(trial, CASES.slice(0, 1)));
+  assertMatch(saw ?? "", /^the server ended with exit code 7: no memory \(/);
+  assertMatch(means ?? "", /^the server ended, /);
+  await Deno.remove(file);
+});
+
 Deno.test("deno task judge --start looks into the server", async () => {
   const server = `${Deno.execPath()} run --allow-net ${ROOT}server.ts {port}`;
   const only = "--only=no descriptor";
