@@ -56,7 +56,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   if (client !== undefined) {
     return await hear(client, CLIENT_CASES, flags, stdout, async () => {
       await checkRun("--client");
-      return new ClientTrial(client, timeout);
+      return await new ClientTrial(client, timeout).check();
     });
   }
   if (start !== undefined) {

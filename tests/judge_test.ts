@@ -341,15 +341,17 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
     assertEquals([result.code, result.stdout], [expected, ""]);
     assertMatch(result.stderr, stderr);
   }));
-  const program = new Program(Deno.execPath(), [
-    "run",
-    "--quiet",
-    "--allow-all",
-    "judge.ts",
-    "--start=sh -c 'exit 7'",
-  ]);
-  const { code, stderr } = await runProgram(program);
-  assertEquals([code, stderr], [3, "judge: the server ended with exit code 7\n"]);
+  const started: [stderr: RegExp, flag: string][] = [
+    [/^judge: the server ended with exit code 7\n$/, "--start=sh -c 'exit 7'"],
+    [/^judge: the client ended with exit code 127: .*nosuch.*: not found\n$/, "--client=./nosuch"],
+    [/^judge: the client ended with exit code 1\n$/, "--client=/bin/false {host} {port}"],
+  ];
+  await Promise.all(started.map(async ([expected, flag]) => {
+    const judge = ["run", "--quiet", "--allow-all", "judge.ts", flag];
+    const { code, stdout, stderr } = await runProgram(new Program(Deno.execPath(), judge));
+    assertEquals([code, stdout], [3, ""]);
+    assertMatch(stderr, expected);
+  }));
 });
 
 Deno.test("judge says that the server has ended, and how", async () => {
