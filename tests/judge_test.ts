@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CLIENT_CASES, ClientTrial } from "../judge/client.ts";
 import { CASES } from "../judge/cases.ts";
 import { Started } from "../judge/process.ts";
+import { longLine } from "../judge/bytes.ts";
 import { STARTED } from "../judge/started.ts";
 import { type Result, tryAll } from "../judge/run.ts";
 import { Trial } from "../judge/trial.ts";
@@ -352,6 +353,19 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
     assertEquals([code, stdout], [3, ""]);
     assertMatch(stderr, expected);
   }));
+});
+
+Deno.test("a long line shows what is often done to one", () => {
+  const line = longLine(8191);
+  assertEquals([line.length, line.indexOf("\n")], [8191, 8190]);
+  const changed = [
+    line.toUpperCase(),
+    line.toLowerCase(),
+    line.replaceAll("%d", "0"),
+    line.replaceAll("  ", " "),
+    `${line.trimEnd()}\n`,
+  ];
+  for (const other of changed) assert(other !== line);
 });
 
 Deno.test("judge says that the server has ended, and how", async () => {
