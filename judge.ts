@@ -93,7 +93,7 @@ async function checkProc(): Promise<void> {
 async function hear<T extends Stand>(
   what: string,
   all: Case<T>[],
-  { values: { only = "" }, set }: Flags,
+  { values: { only = "", client }, set }: Flags,
   stdout: Stdout,
   open: () => Promise<T>,
 ): Promise<number> {
@@ -118,7 +118,7 @@ async function hear<T extends Stand>(
     await t[Symbol.asyncDispose]();
     await exit(signalCode(signal), stdout);
   });
-  const forPeople = () => lines(Deno.stdout.isTerminal() && !Deno.noColor);
+  const forPeople = () => lines(Deno.stdout.isTerminal() && !Deno.noColor, client === undefined);
   const report = set.has("json") ? json() : set.has("tap") ? tap() : forPeople();
   const results: Result[] = [];
   await print(report.begin(what, cases.length));

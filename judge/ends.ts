@@ -108,7 +108,7 @@ export const RESETS: Case<Trial>[] = [
       for (let i = 0; i < times; i++) await t.reset();
       await release?.();
       await served(t);
-      if (release === undefined) return "by chance: nothing kept the server from accepting";
+      if (release === undefined) return "not certain: the server may have accepted first";
     },
   },
   {

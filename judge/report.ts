@@ -19,8 +19,8 @@ export function counts(results: Result[]): Record<Result["verdict"], number> {
   return all;
 }
 
-/** Lines for people, coloured on a terminal. */
-export function lines(coloured: boolean): Report {
+/** Lines for people, coloured on a terminal; at the end the findings again, if `summary`. */
+export function lines(coloured: boolean, summary: boolean): Report {
   const paint = (code: number, text: string) => coloured ? `\x1b[${code}m${text}\x1b[0m` : text;
   const marks = {
     passed: paint(32, "ok  "),
@@ -43,7 +43,9 @@ export function lines(coloured: boolean): Report {
     },
     end(results) {
       const all = Object.entries(counts(results)).filter(([, n]) => n > 0);
-      const found = results.flatMap(({ verdict, saw }) => verdict === "passed" && saw || []);
+      const found = results.flatMap(({ verdict, saw }) =>
+        summary && verdict === "passed" && saw || []
+      );
       const what = found.length > 0 ? `${[...new Set(found)].join("; ")}\n` : "";
       const gone = results.find(({ verdict }) => verdict === "not tried")?.saw;
       const why = gone === undefined ? "" : `: ${gone}`;
