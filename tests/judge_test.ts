@@ -136,6 +136,7 @@ const WRONG_C: [wrong: string, ...fails: string[]][] = [
   [""],
   ["count", "it prints how many bytes each line has"],
   ["descriptors", "no descriptor is left open"],
+  ["resets", "no descriptor is left open"],
   ["zombies", "no process is left unwaited for"],
   ["memory", "no memory is left taken"],
   ["busy", "it sleeps while nobody says anything"],
