@@ -43,7 +43,7 @@ const COMMAND_LINE: CommandLine = {
     `It sends only to the address given, which for localhost is 127.0.0.1 and ::1. A case opens at
 most ${MAX_CONNECTIONS} connections, ${MAX_OPEN} at once, and sends at most ${MAX_BYTES / 1e6} MB.
 
-Exit codes: 0 all passed, 1 some failed, 2 usage, 3 nothing could be tried.`,
+Exit codes: 0 all passed, 1 some failed, 2 usage, 3 judge couldn't try or look.`,
 };
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
@@ -55,14 +55,14 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   }
   if (client !== undefined) {
     return await hear(client, CLIENT_CASES, flags, stdout, async () => {
-      await checkPermissions("--client");
-      return new ClientTrial(client, timeout);
+      await checkRun("--client");
+      return await new ClientTrial(client, timeout).check();
     });
   }
   if (start !== undefined) {
     return await hear(start, CASES, flags, stdout, async () => {
-      await checkPermissions("--start");
-      if (Deno.build.os !== "linux") throw new Error("--start looks into /proc, which Linux has");
+      if (Deno.build.os !== "linux") throw new Error("--start needs Linux: it looks into /proc");
+      await checkProc();
       const started = new Started(start, timeout);
       return new Trial("localhost", await started.start(), timeout, started);
     });
@@ -73,11 +73,19 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   });
 }
 
-/** Throws if a permission that a flag needs is missing. */
-async function checkPermissions(flag: string): Promise<void> {
-  for (const name of ["run", "read"] as const) {
-    if ((await Deno.permissions.query({ name })).state === "granted") continue;
-    throw new Error(`${flag} needs --allow-run, and --allow-read for /proc`);
+/** Throws unless any program may be run. */
+async function checkRun(flag: string): Promise<void> {
+  if ((await Deno.permissions.query({ name: "run" })).state === "granted") return;
+  throw new Error(`${flag} needs --allow-run`);
+}
+
+/** Throws unless --start may run a program and look into /proc. */
+async function checkProc(): Promise<void> {
+  try {
+    await checkRun("--start");
+    await Deno.readTextFile("/proc/self/stat");
+  } catch {
+    throw new Error("--start needs deno run --allow-all: Deno opens /proc for nothing less");
   }
 }
 
@@ -85,7 +93,7 @@ async function checkPermissions(flag: string): Promise<void> {
 async function hear<T extends Stand>(
   what: string,
   all: Case<T>[],
-  { values: { only = "" }, set }: Flags,
+  { values: { only = "", client }, set }: Flags,
   stdout: Stdout,
   open: () => Promise<T>,
 ): Promise<number> {
@@ -110,13 +118,19 @@ async function hear<T extends Stand>(
     await t[Symbol.asyncDispose]();
     await exit(signalCode(signal), stdout);
   });
-  const forPeople = () => lines(Deno.stdout.isTerminal() && !Deno.noColor);
+  const forPeople = () => lines(Deno.stdout.isTerminal() && !Deno.noColor, client === undefined);
   const report = set.has("json") ? json() : set.has("tap") ? tap() : forPeople();
   const results: Result[] = [];
   await print(report.begin(what, cases.length));
-  for await (const result of tryAll(t, cases)) {
-    await print(report.tell(result, cases[results.length]));
-    results.push(result);
+  try {
+    for await (const result of tryAll(t, cases)) {
+      await print(report.tell(result, cases[results.length]));
+      results.push(result);
+    }
+  } catch (error) {
+    if (error === stdout.error) throw error;
+    log(`judge: ${reason(error)}`);
+    return 3;
   }
   await print(report.end(results));
   return results.every(({ verdict }) => verdict === "passed" || verdict === "skipped") ? 0 : 1;

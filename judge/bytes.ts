@@ -15,11 +15,14 @@ export function lines(first: number, last: number): string {
   return all;
 }
 
-/** A line of `length` bytes, newline included, without repetition. */
+/**
+ * A line of `length` bytes, newline included, without repetition. Change of case, format strings and
+ * stripped blanks show in it: it has letters, `%`, double blanks, and blanks at its end.
+ */
 export function longLine(length: number): string {
   let line = "";
-  for (let n = 0; line.length < length; n++) line += `${n} `;
-  return `${line.slice(0, length - 1)}\n`;
+  for (let n = 0; line.length < length; n++) line += `${n} Aa  %d%s `;
+  return `${line.slice(0, length - 3)}  \n`;
 }
 
 /** The first forty bytes as a C string literal. */

@@ -16,6 +16,8 @@ export interface Case<T> {
   did: string;
   /** What a failure means. */
   means: string;
+  /** Whether `means` explains why the server ends. */
+  fatal?: true;
   /** Where to read more. */
   read: string;
   /**

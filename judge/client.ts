@@ -8,6 +8,8 @@ import type { Stand } from "./run.ts";
 import { type Case, Failure, seconds } from "./case.ts";
 
 const HOST = "127.0.0.1";
+/** Milliseconds for a connection to arrive after the client has ended. */
+const GRACE = 100;
 const CLIENT = "CS:APP 11.4.9, echoclient.c";
 const STALE = "what readlineb returns isn't looked at: at 0 the buffer still holds the line sent";
 
@@ -154,6 +156,16 @@ export class ClientTrial implements Stand {
     this.timeout = timeout;
   }
 
+  /** Throws if the client doesn't even connect. */
+  async check(): Promise<this> {
+    try {
+      await this.start();
+    } finally {
+      await this.end();
+    }
+    return this;
+  }
+
   /** Starts the client and accepts its connection. */
   async start(): Promise<{ client: ClientProgram; connfd: Connfd }> {
     using listenfd = openListenfd(0, { host: HOST });
@@ -162,8 +174,7 @@ export class ClientTrial implements Stand {
     const client = this.#client = new ClientProgram(program, this.timeout);
     const accepted = listenfd.accept();
     accepted.catch(() => {}); // rejects if the wait below gives up
-    const connfd = await within(2 * this.timeout, accepted);
-    if (connfd === undefined) throw new Failure("it didn't connect");
+    const connfd = await client.brings(accepted, "connect");
     this.#connfd = new Connfd(connfd, this.timeout);
     return { client, connfd: this.#connfd };
   }
@@ -185,8 +196,8 @@ export class ClientTrial implements Stand {
       const program = spawn(command(this.#template, { host: HOST, port }));
       const client = this.#client = new ClientProgram(program, this.timeout);
       await client.type(line);
-      if (await within(2 * this.timeout, reset.promise)) return client;
-      throw new Failure("it sent nothing");
+      await client.brings(reset.promise, "send anything");
+      return client;
     } finally {
       listener.close();
     }
@@ -238,6 +249,17 @@ class ClientProgram {
 
   has(text: string): boolean {
     return this.#program.stdout.includes(text);
+  }
+
+  /** Waits for what the client brings about; fails if it ends first, or takes too long. */
+  async brings<T>(promise: Promise<T>, what: string): Promise<T> {
+    const done = promise.then((value) => ({ value }));
+    // What it did just before it ended may still be on its way.
+    const ended = this.#program.finished.then(() => within(GRACE, done));
+    const first = await within(2 * this.#timeout, Promise.race([done, ended]));
+    if (first !== undefined) return first.value;
+    if (this.#program.status === undefined) throw new Failure(`the client didn't ${what}`);
+    throw new Failure(`the client ${this.#program.said()}`);
   }
 
   /** Waits until it has printed `text`, or until stdio may be buffering it. */

@@ -48,6 +48,7 @@ export const ENDS: Case<Trial>[] = [
     name: "after 200 that connect and close the next client is served",
     did: "opened 200 connections and closed each at once",
     means: "a connection without a byte ends the server, or isn't closed",
+    fatal: true,
     read: "CS:APP 11.4.9, echoserveri.c",
     async run(t) {
       for (let i = 1; i <= 200 && !t.late; i++) {
@@ -61,6 +62,7 @@ export const ENDS: Case<Trial>[] = [
     name: "after one that said nothing the next client is served",
     did: "opened a connection, said nothing for a while, and closed it",
     means: "a client that says nothing ends the server, or is waited for when it has gone",
+    fatal: true,
     read: "CS:APP 11.4.9, echoserveri.c",
     async run(t) {
       const client = await t.connect();
@@ -87,6 +89,7 @@ export const RESETS: Case<Trial>[] = [
     name: "after RST in the middle of a line the next client is served",
     did: "sent a line, half a line, and RST (SO_LINGER 0, by node:net)",
     means: "an error of read ends the server: one connection's error is not the server's",
+    fatal: true,
     read: "CS:APP 10.5.2, rio_read: ECONNRESET; csapp.c, unix_error",
     async run(t) {
       await t.reset("a line\n", "half a li");
@@ -97,6 +100,7 @@ export const RESETS: Case<Trial>[] = [
     name: "after RST before accept the next client is served",
     did: "reset a connection that waited to be accepted (SO_LINGER 0, by node:net)",
     means: "an error of accept, getpeername or the first read ends the server",
+    fatal: true,
     read: "accept(2), error handling: ECONNABORTED",
     async run(t) {
       const release = await t.hold();
@@ -104,7 +108,7 @@ export const RESETS: Case<Trial>[] = [
       for (let i = 0; i < times; i++) await t.reset();
       await release?.();
       await served(t);
-      if (release === undefined) return "by chance: nothing kept the server from accepting";
+      if (release === undefined) return "not certain: the server may have accepted first";
     },
   },
   {
@@ -112,6 +116,7 @@ export const RESETS: Case<Trial>[] = [
     did: "sent a line, and RST when it had come back: what close(2) sends with bytes unread " +
       "(SO_LINGER 0, by node:net)",
     means: "ECONNRESET, of a read that waits for the next line, ends the server",
+    fatal: true,
     read: "RFC 2525, 2.17; CS:APP 10.5.2, rio_read",
     async run(t) {
       await t.reset("a line\n");
@@ -123,6 +128,7 @@ export const RESETS: Case<Trial>[] = [
     did: "sent 2000 lines and closed at once, before and after the server had accepted",
     means: "the second write to a connection that is gone raises SIGPIPE, which ends the server " +
       "unless it is ignored",
+    fatal: true,
     read: SIGPIPE,
     async run(t) {
       for (let i = 0; i < TIMES; i++) {

@@ -25,6 +25,7 @@ export const LINES: Case<Trial>[] = [
     name: "the next client is served",
     did: "sent a line on a first connection, closed it, and sent one on a second",
     means: "accept isn't in a loop, or the server ends with its first client",
+    fatal: true,
     read: "CS:APP 11.4.9, echoserveri.c",
     async run(t) {
       for (const name of ["first", "second"]) {

@@ -7,6 +7,8 @@ import { Failure } from "./case.ts";
 const KEPT = 1 << 20;
 /** Milliseconds between two checks. */
 const LOOK = 20;
+/** Milliseconds for a program that closes its connections to end, and for its output to arrive. */
+const LAST_WORDS = 100;
 
 /** The resources a server holds. */
 export interface Held {
@@ -78,6 +80,18 @@ export class Program {
     await this.#stdin.close().catch(() => {});
   }
 
+  /** Says how it ended, and the last line of its standard error. */
+  said(): string {
+    const { code, signal } = this.status ?? {};
+    return `ended ${signal ? `by ${signal}` : `with exit code ${code}`}${this.lastLine()}`;
+  }
+
+  /** The last line of its standard error, behind a colon; empty if there is none. */
+  lastLine(): string {
+    const last = this.stderr.trim().split("\n").at(-1);
+    return last ? `: ${last}` : "";
+  }
+
   /** Kills it and everything it started, and waits until they have ended. */
   async kill(): Promise<void> {
     send(-this.process.pid, "SIGKILL");
@@ -132,10 +146,13 @@ export class Started {
           // Not listening yet.
         }
       }
-      if (program.status !== undefined) throw new Failure(this.#said(program, "ended"));
+      if (program.status !== undefined) {
+        await within(LAST_WORDS, program.finished);
+        throw new Failure(`the server ${program.said()}`);
+      }
       if (performance.now() > end) {
         await this.stop();
-        throw new Failure(this.#said(program, `didn't listen on port ${port}`));
+        throw new Failure(`the server didn't listen on port ${port}${program.lastLine()}`);
       }
       await sleep(LOOK);
     }
@@ -146,10 +163,16 @@ export class Started {
     return await this.start(this.#port);
   }
 
-  #said(program: Program, what: string): string {
-    const said = program.stderr.trim().split("\n").at(-1);
-    const code = program.status === undefined ? "" : ` with exit code ${program.status.code}`;
-    return `the server ${what}${code}${said ? `: ${said}` : ""}`;
+  /** How the server ended by itself; undefined if it runs. */
+  async ended(): Promise<string | undefined> {
+    const program = this.#program;
+    if (program === undefined) return undefined;
+    await within(LAST_WORDS, program.finished);
+    if (program.status === undefined) return undefined;
+    // The program may have left the serving to another process.
+    const processes = await session(program.process.pid);
+    if (processes.some(({ state }) => state !== "Z")) return undefined;
+    return `the server ${program.said()}`;
   }
 
   /** Kills the server. */

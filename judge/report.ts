@@ -19,8 +19,8 @@ export function counts(results: Result[]): Record<Result["verdict"], number> {
   return all;
 }
 
-/** Lines for people, coloured on a terminal. */
-export function lines(coloured: boolean): Report {
+/** Lines for people, coloured on a terminal; at the end the findings again, if `summary`. */
+export function lines(coloured: boolean, summary: boolean): Report {
   const paint = (code: number, text: string) => coloured ? `\x1b[${code}m${text}\x1b[0m` : text;
   const marks = {
     passed: paint(32, "ok  "),
@@ -30,20 +30,22 @@ export function lines(coloured: boolean): Report {
   };
   return {
     begin: (target) => `${target}\n\n`,
-    tell({ name, verdict, saw }, { did, means, read }) {
+    tell({ name, verdict, saw, means }, told) {
       const mark = `${marks[verdict]}  ${name}`;
       if (verdict === "not tried") return `${mark}\n`;
       if (verdict !== "failed") return `${mark}${saw ? paint(2, ` (${saw})`) : ""}\n`;
       return `${mark}\n` + [
-        ["judge", did],
+        ["judge", told.did],
         ["saw", saw],
-        ["means", means],
-        ["read", read],
+        ["means", means ?? told.means],
+        ["read", told.read],
       ].map(([what, text]) => `      ${paint(2, `${what}:`.padEnd(7))} ${text}\n`).join("");
     },
     end(results) {
       const all = Object.entries(counts(results)).filter(([, n]) => n > 0);
-      const found = results.flatMap(({ verdict, saw }) => verdict === "passed" && saw || []);
+      const found = results.flatMap(({ verdict, saw }) =>
+        summary && verdict === "passed" && saw || []
+      );
       const what = found.length > 0 ? `${[...new Set(found)].join("; ")}\n` : "";
       const gone = results.find(({ verdict }) => verdict === "not tried")?.saw;
       const why = gone === undefined ? "" : `: ${gone}`;
@@ -57,13 +59,14 @@ export function tap(): Report {
   let n = 0;
   return {
     begin: (target, total) => `TAP version 14\n1..${total}\n# ${target}\n`,
-    tell({ name, verdict, saw, ms }, { did, means, read }) {
+    tell({ name, verdict, saw, means, ms }, told) {
       const ok = verdict === "passed" || verdict === "skipped" ? "ok" : "not ok";
       const skip = verdict === "skipped" ? ` # SKIP ${escaped(saw ?? "")}` : "";
       const finding = verdict === "passed" && saw ? `# ${saw}\n` : "";
       const line = `${ok} ${++n} - ${escaped(name)}${skip}\n${finding}`;
       if (ok === "ok") return line;
-      const fields = { saw, did, means, read, duration_ms: ms };
+      const { did, read } = told;
+      const fields = { saw, did, means: means ?? told.means, read, duration_ms: ms };
       const yaml = Object.entries(fields).map(([key, value]) =>
         `  ${key}: ${JSON.stringify(value)}\n`
       );
@@ -88,7 +91,7 @@ export function json(): Report {
       return "";
     },
     tell(result, { did, means, read }) {
-      cases.push({ ...result, did, means, read });
+      cases.push({ did, means, read, ...result });
       return "";
     },
     end: (results) => `${JSON.stringify({ target, ...counts(results), cases }, null, 2)}\n`,

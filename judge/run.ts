@@ -8,6 +8,8 @@ export interface Result {
   verdict: "passed" | "failed" | "skipped" | "not tried";
   /** What was seen when it failed, why it was skipped or not run, or a finding. */
   saw?: string;
+  /** What the failure means, if not what the case says. */
+  means?: string;
   ms: number;
 }
 
@@ -18,6 +20,8 @@ export interface Stand extends AsyncDisposable {
   begin(): void;
   /** Ends a case: closes what it left open. */
   end(): Promise<void>;
+  /** How the server ended; undefined if it runs, or if that can't be known. */
+  ended?(): Promise<string | undefined>;
   /** Makes the server or client ready again after a failure; false if that is impossible. */
   recover(): Promise<boolean>;
 }
@@ -25,14 +29,19 @@ export interface Stand extends AsyncDisposable {
 /** Runs the cases, and yields each result as soon as it is known. */
 export async function* tryAll<T extends Stand>(t: T, cases: Case<T>[]): AsyncGenerator<Result> {
   let gone: string | undefined;
-  for (const { name, run } of cases) {
+  for (const { name, run, fatal } of cases) {
     if (gone !== undefined) {
       yield { name, verdict: "not tried", saw: gone, ms: 0 };
       continue;
     }
     const start = performance.now();
     t.begin();
-    const result = await tryOne(t, run);
+    const result: Omit<Result, "name" | "ms"> = await tryOne(t, run);
+    const ended = result.verdict === "failed" ? await t.ended?.() : undefined;
+    if (ended !== undefined) {
+      result.saw = `${ended} (${result.saw})`;
+      if (!fatal) result.means = "the server ended, in this case or after the one before";
+    }
     await t.end();
     yield { name, ...result, ms: Math.round(performance.now() - start) };
     if (result.verdict === "failed" && !(await t.recover())) {

@@ -9,19 +9,34 @@ import type { Trial } from "./trial.ts";
 const SOME_DESCRIPTORS = 10;
 const SOME_MEMORY = 512 * 1024;
 
+/** Clients that reset. */
+const RESETS = 40;
+
 /** How many times to check whether the server sleeps. */
 const LOOKS = 10;
 
 export const STARTED: Case<Trial>[] = [
   {
     name: "no descriptor is left open",
-    did: "counted /proc/PID/fd before and after 450 clients",
-    means: "connfd isn't closed, or not by the parent after fork",
+    did: "counted /proc/PID/fd before and after 450 clients, and around 40 that reset",
+    means: "connfd isn't closed, or not by the parent after fork, or not when a read fails",
     read: "CS:APP 12.1.1: close connfd in the parent; proc(5)",
     async run(t) {
       const { before, after } = await held(t);
       const left = after.descriptors - before.descriptors;
       if (left > SOME_DESCRIPTORS) throw new Failure(`${left} more are open than before`);
+      const start = await started(t).held();
+      try {
+        for (let n = 0; n < RESETS; n++) await t.reset("a line\n", "half a li");
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+      }
+      if (await t.ended() !== undefined) {
+        await restart(t);
+        return "a reset ends it, so none was counted";
+      }
+      const reset = (await started(t).held(start)).descriptors - start.descriptors;
+      if (reset > SOME_DESCRIPTORS) throw new Failure(`${reset} more are open after the resets`);
     },
   },
   {

@@ -84,6 +84,11 @@ export class Trial {
     this.#addr = spare.remoteAddr;
   }
 
+  /** How the server ended, if it has and judge started it. */
+  async ended(): Promise<string | undefined> {
+    return await this.started?.ended();
+  }
+
   /** Makes the server ready again after a failure; false if it answers no client. */
   async recover(): Promise<boolean> {
     if (this.started === undefined) return await this.#answers();
@@ -263,7 +268,12 @@ export class Trial {
    * and what the server held before and after.
    */
   async crowd(): Promise<{ clients: number; before?: Held; after?: Held }> {
-    return await this.once(`crowd of ${this.#addr.port}`, async () => {
+    const known = () => `crowd of ${this.#addr.port}`;
+    // A fresh server: what earlier cases left in it would hide what these clients leave.
+    if (this.started !== undefined && !this.#known.has(known())) {
+      this.renew(await this.started.start());
+    }
+    return await this.once(known(), async () => {
       const line = longLine(4000);
       let before: Held | undefined;
       let clients = 0;

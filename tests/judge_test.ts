@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CLIENT_CASES, ClientTrial } from "../judge/client.ts";
 import { CASES } from "../judge/cases.ts";
 import { Started } from "../judge/process.ts";
+import { longLine } from "../judge/bytes.ts";
 import { STARTED } from "../judge/started.ts";
 import { type Result, tryAll } from "../judge/run.ts";
 import { Trial } from "../judge/trial.ts";
@@ -135,6 +136,7 @@ const WRONG_C: [wrong: string, ...fails: string[]][] = [
   [""],
   ["count", "it prints how many bytes each line has"],
   ["descriptors", "no descriptor is left open"],
+  ["resets", "no descriptor is left open"],
   ["zombies", "no process is left unwaited for"],
   ["memory", "no memory is left taken"],
   ["busy", "it sleeps while nobody says anything"],
@@ -333,23 +335,72 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
     [2, /^judge: one of --start, --client and a host\n/, "--start=a", "localhost"],
     [2, /^judge: port must be/, "localhost", "0"],
     [3, /^judge: connect to 127\.0\.0\.1 port \d+: Connection refused\n$/, "127.0.0.1", port],
-    [3, /^judge: --start needs --allow-run, and --allow-read for \/proc\n$/, "--start=cat"],
-    [3, /^judge: --client needs --allow-run, and --allow-read for \/proc\n$/, "--client=cat"],
+    [3, /^judge: --start needs deno run --allow-all: Deno opens \/proc for /, "--start=cat"],
+    [3, /^judge: --client needs --allow-run\n$/, "--client=cat"],
   ];
   await Promise.all(table.map(async ([expected, stderr, ...args]) => {
     const result = await runProgram(judgeScript(...args));
     assertEquals([result.code, result.stdout], [expected, ""]);
     assertMatch(result.stderr, stderr);
   }));
-  const program = new Program(Deno.execPath(), [
-    "run",
+  const started: [stderr: RegExp, flag: string][] = [
+    [/^judge: the server ended with exit code 7\n$/, "--start=sh -c 'exit 7'"],
+    [/^judge: the client ended with exit code 127: .*nosuch.*: not found\n$/, "--client=./nosuch"],
+    [/^judge: the client ended with exit code 1\n$/, "--client=/bin/false {host} {port}"],
+  ];
+  await Promise.all(started.map(async ([expected, flag]) => {
+    const judge = ["run", "--quiet", "--allow-all", "judge.ts", flag];
+    const { code, stdout, stderr } = await runProgram(new Program(Deno.execPath(), judge));
+    assertEquals([code, stdout], [3, ""]);
+    assertMatch(stderr, expected);
+  }));
+});
+
+Deno.test("a long line shows what is often done to one", () => {
+  const line = longLine(8191);
+  assertEquals([line.length, line.indexOf("\n")], [8191, 8190]);
+  const changed = [
+    line.toUpperCase(),
+    line.toLowerCase(),
+    line.replaceAll("%d", "0"),
+    line.replaceAll("  ", " "),
+    `${line.trimEnd()}\n`,
+  ];
+  for (const other of changed) assert(other !== line);
+});
+
+Deno.test("judge says that the server has ended, and how", async () => {
+  const dies = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+    for (;;) {
+      const connfd = await listener.accept();
+      if (await connfd.read(new Uint8Array(9)) === 9) {
+        console.error("one\\nno memory");
+        Deno.exit(7);
+      }
+    }`;
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(file, dies);
+  const started = new Started(`${Deno.execPath()} run -A ${file} {port}`, TIMEOUT);
+  await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
+  const [{ saw, means }] = await Array.fromAsync(tryAll(trial, CASES.slice(0, 1)));
+  assertMatch(saw ?? "", /^the server ended with exit code 7: no memory \(/);
+  assertMatch(means ?? "", /^the server ended, /);
+  await Deno.remove(file);
+});
+
+Deno.test("deno task judge --start looks into the server", async () => {
+  const server = `${Deno.execPath()} run --allow-net ${ROOT}server.ts {port}`;
+  const only = "--only=no descriptor";
+  const task = new Program(Deno.execPath(), [
+    "task",
     "--quiet",
-    "--allow-all",
-    "judge.ts",
-    "--start=sh -c 'exit 7'",
+    "judge",
+    `--start=${server}`,
+    only,
   ]);
-  const { code, stderr } = await runProgram(program);
-  assertEquals([code, stderr], [3, "judge: the server ended with exit code 7\n"]);
+  const { code, stdout, stderr } = await runProgram(task);
+  assertEquals(code, 0, stderr);
+  assertMatch(stdout, /\n\nok {4}no descriptor is left open\n\n1 passed\n$/);
 });
 
 Deno.test("docs/judge.md has the cases, all of them and no other", async () => {

@@ -39,6 +39,8 @@ static void serve(int connfd)
         if (rio_writen(connfd, buf, n) < 0)
             break;
     }
+    if (is("resets") && n < 0)
+        return;
     if (is("descriptors"))
         open("/dev/null", O_RDONLY);
     if (is("memory"))
