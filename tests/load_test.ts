@@ -157,6 +157,19 @@ Deno.test("an answer to somebody else is found, and to whom it was", async () =>
   );
 });
 
+Deno.test("a flipped bit in a number names no line that wasn't sent", async () => {
+  for (const at of [0, 6]) { // of connection 10000; line 100000000
+    const fault = await against(
+      (connfd) => echo(connfd, (line) => line.with(at, line[at] ^ 1)),
+      (port) => faultOf(port, { connections: 1 }),
+    );
+    assertEquals(
+      fault!.message,
+      `corrupt: connection 0, byte ${at} (line 0): 0x31 came back for 0x30`,
+    );
+  }
+});
+
 Deno.test("an answer that comes twice is found", async () => {
   const twice = (line: Uint8Array) => Uint8Array.of(...line, ...line);
   const serve = (connfd: Deno.TcpConn) => echo(connfd, twice);
@@ -387,6 +400,7 @@ Deno.test("lines that were due and could not be sent are counted, each with its 
       length: 64,
       churn: Infinity,
       timeout: 1000,
+      maybeSent: () => false,
       schedule,
       histogram,
     });
