@@ -35,7 +35,10 @@ export interface LoadResult {
   unsent: number;
   /** Connections opened, warm-up included. */
   opened: number;
-  /** CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck. */
+  /**
+   * CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck,
+   * unless it sends at a rate: then most of it is the polling of the clock.
+   */
   busy: number;
   /** The fault that ended the load early, if any. */
   fault: Fault | undefined;

@@ -307,6 +307,15 @@ Deno.test("the report: lines, round trips and their histogram", async () => {
   );
 });
 
+Deno.test("at a rate the client doesn't say how busy it was: it polls the clock", async () => {
+  await using server = await startServer("--concurrency=100", "--quiet");
+  const args = ["--seconds=0.1", "--rate=1000"];
+  assert(!text(bytes((await script(server.port, ...args)).stdout)).includes("busy"));
+  const { stdout } = await script(server.port, ...args, "--json");
+  const { summary } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+  assertEquals([summary.rate, summary.busy], [1000, undefined]);
+});
+
 Deno.test("--json: a line a second, and the summary, in threads too", async () => {
   await using server = await startServer("--concurrency=100", "--quiet");
   const args = ["--seconds=1.2", "--json", "--workers=2", "--connections=3", "--churn=5"];
