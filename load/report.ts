@@ -83,10 +83,11 @@ function speed(lines: number, time: number, length: number) {
   return { lines: Math.round(rate), megabytes: rate * length / 1e6 };
 }
 
-/** Quantiles of the round trips, in milliseconds. */
-function roundTrips(histogram: Histogram): Record<string, number> {
-  const times = Object.entries(QUANTILES).map(([name, q]) => [name, round(histogram.quantile(q))]);
-  return { ...Object.fromEntries(times), max: round(histogram.max) };
+/** Quantiles of the round trips, in milliseconds; null if there were none. */
+function roundTrips(histogram: Histogram): Record<string, number | null> {
+  const known = (ms: number) => histogram.count > 0 ? round(ms) : null;
+  const times = Object.entries(QUANTILES).map(([name, q]) => [name, known(histogram.quantile(q))]);
+  return { ...Object.fromEntries(times), max: known(histogram.max) };
 }
 
 /** Rounds to four digits, one more than the histogram resolves. */

@@ -361,6 +361,8 @@ Deno.test("a fault in a thread is told as one in the only one", async () => {
   );
   const { summary } = JSON.parse(stdout.trim().split("\n").at(-1)!);
   assertEquals([summary.exitCode, summary.fault.kind, summary.fault.byte], [3, "corrupt", 63]);
+  const unknown = { p50: null, p90: null, p99: null, "p99.9": null, max: null };
+  assertEquals(summary.milliseconds, unknown, "a fault in the warm-up");
 });
 
 Deno.test("Ctrl-C ends it, and what was measured so far is printed", async () => {
