@@ -12,6 +12,7 @@ import { Scene, type Stage } from "./lecture/scene.ts";
 import { svg } from "./lecture/svg.ts";
 import { ROOM, TextFigure } from "./lecture/text.ts";
 import { sleep } from "./net/time.ts";
+import { rioWriten } from "./rio.ts";
 
 /** Milliseconds to pause before an action and before each event, so that viewers can follow. */
 const PAUSES = { action: 1500, event: 400 };
@@ -43,6 +44,10 @@ async function main({ set, values }: Flags, stdout: Stdout): Promise<number> {
     },
     room: ROOM,
   };
+  // Opened first, so that a name that can't be written fails before the scene.
+  using picture = values.svg === undefined
+    ? undefined
+    : await Deno.open(values.svg, { write: true, create: true, truncate: true });
   let scene: Scene | undefined;
   onSignal(async (signal) => {
     await scene?.[Symbol.asyncDispose]();
@@ -53,7 +58,7 @@ async function main({ set, values }: Flags, stdout: Stdout): Promise<number> {
     await using current = scene = new Scene(stage);
     acts.push(await current.play(concurrency));
   }
-  if (values.svg !== undefined) await Deno.writeTextFile(values.svg, svg(acts));
+  if (picture !== undefined) await rioWriten(picture, encoder.encode(svg(acts)));
   return 0;
 }
 

@@ -65,7 +65,7 @@ export class Scene implements AsyncDisposable {
     const waited = await this.#answer(server, client2, line);
     await this.#leave(server, client2);
     await this.#shows(server, "accept");
-    return `Client 2 waited ${waited} s for its echo: client 1 had to leave first.`;
+    return `Client 2 waited ${waited} for its echo: client 1 had to leave first.`;
   }
 
   /** The concurrent server: no client waits. */
@@ -82,7 +82,7 @@ export class Scene implements AsyncDisposable {
     await this.#leave(server, client1);
     await this.#shows(server, "accept");
     await this.#leave(server, client2);
-    return `Client 2 waited ${waited} s for its echo: the server serves both at once.`;
+    return `Client 2 waited ${waited} for its echo: the server serves both at once.`;
   }
 
   /** Ends all programs. */
@@ -126,12 +126,14 @@ export class Scene implements AsyncDisposable {
     return { row, label: `${line}\\n` };
   }
 
-  /** The line comes back. Returns how long that took, in seconds. */
+  /** The line comes back. Returns how long that took, in words. */
   async #answer(server: Actor, client: Actor, line: Cause): Promise<string> {
     await this.#shows(server, "rio_readlineb", line);
     const row = await this.#shows(server, "rio_writen");
     const { time } = await this.#shows(client, "rio_readlineb", { ...line, row });
-    return (time - line.row.time).toFixed(1);
+    const seconds = time - line.row.time;
+    if (seconds < 0.001) return "less than 1 ms";
+    return seconds < 1 ? `${(seconds * 1000).toFixed(0)} ms` : `${seconds.toFixed(1)} s`;
   }
 
   /** A client ends the connection. */

@@ -17,6 +17,8 @@ export interface ConnectionOptions {
   churn: number;
   /** Milliseconds to wait for the next byte that the server owes. */
   timeout: number;
+  /** Whether a line of a connection may have been sent. */
+  maybeSent: (connection: number, line: number) => boolean;
   /** When lines are due; undefined: as soon as fewer than `depth` are in flight. */
   schedule: Schedule | undefined;
   /** Where round trips are recorded. */
@@ -100,6 +102,11 @@ export class Connection {
     }
   }
 
+  /** How many lines have been sent or are being sent. */
+  get issued(): number {
+    return this.#issued;
+  }
+
   /** Sends the lines that are due, up to `depth` in flight. */
   send(now: number): void {
     if (this.#fd === undefined || this.#finished || this.#stopped) return;
@@ -170,7 +177,9 @@ export class Connection {
   }
 
   #different(rest: Uint8Array): Fault {
-    const { connection, line } = this.#lines.whose(rest, this.#back) ?? this.#place;
+    const named = this.#lines.whose(rest, this.#back);
+    const known = named !== undefined && this.#options.maybeSent(named.connection, named.line);
+    const { connection, line } = known ? named : this.#place;
     const own = connection === this.number && line === this.#place.line;
     const of = own ? "" : `, of line ${line} of connection ${connection}`;
     const sent = hex(this.#lines.at(this.#back));

@@ -33,9 +33,12 @@ export interface LoadResult {
   histogram: Histogram;
   /** Lines that were due but couldn't be sent, because the peer owed `depth` lines. */
   unsent: number;
-  /** Connections opened, warm-up included. */
+  /** Connections in that time: those open when it began, and those opened since. */
   opened: number;
-  /** CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck. */
+  /**
+   * CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck,
+   * unless it sends at a rate: then most of it is the polling of the clock.
+   */
   busy: number;
   /** The fault that ended the load early, if any. */
   fault: Fault | undefined;
@@ -63,8 +66,11 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
   let begin: number | undefined;
   let last = 0;
   let cpu: ReturnType<typeof process.cpuUsage>;
+  /** Connections that were replaced in the warm-up. */
+  let replaced = 0;
   const each = (act: (thread: Thread) => number | Promise<number>) =>
     Promise.all(threads.map(act)).then((ns) => ns.reduce((sum, n) => sum + n, 0));
+  const opened = () => each((thread) => thread.opened());
   const take = async () => {
     const second = new Histogram();
     for (const counts of await Promise.all(threads.map((thread) => thread.take()))) {
@@ -88,11 +94,13 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
   try {
     const open = Promise.all(threads.map((thread) => thread.open())).then(() => false);
     if (!(await Promise.race([open, stopped.promise]))) {
+      const atOnce = await opened();
       const ended = Promise.all(threads.map((thread) => thread.begin())).then(() => true);
       const over = Promise.race([ended, stopped.promise]);
       over.catch(() => {}); // `ended` is awaited below
       if (!(await within(warmup, over))) {
-        await take();
+        [replaced] = await Promise.all([opened(), take()]);
+        replaced -= atOnce;
         begin = performance.now();
         cpu = process.cpuUsage();
         for (let next = 0, stop; !stop && next < time;) {
@@ -111,7 +119,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
     await endSecond();
   } finally {
     signal?.removeEventListener("abort", stop);
-    result.opened = await each((thread) => thread.opened());
+    result.opened = await opened() - replaced;
     for (const thread of threads) thread.close();
   }
   return result;

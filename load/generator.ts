@@ -74,7 +74,16 @@ export class Generator implements Thread {
     const { rate, connections } = shape;
     this.#timeout = shape.timeout;
     this.#schedule = rate === undefined ? undefined : new Schedule(rate, connections);
-    const options = { ...shape, connect, schedule: this.#schedule, histogram: this.#histogram };
+    const options = {
+      ...shape,
+      connect,
+      schedule: this.#schedule,
+      histogram: this.#histogram,
+      // How far the connections of other threads are isn't known here.
+      maybeSent: (connection: number, line: number) =>
+        connection < connections &&
+        line < (this.#connections[connection - from]?.issued ?? Infinity),
+    };
     for (let i = from; i < to; i++) this.#connections.push(new Connection(i, options));
   }
 

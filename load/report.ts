@@ -13,14 +13,14 @@ const EIGHTHS = " ▏▎▍▌▋▊▉";
 const STEPS = [1, 1.5, 2, 3, 5, 7];
 
 /** The report, with a drawing of the histogram. */
-export function summary(result: LoadResult, { shape: { length } }: Plan): string {
+export function summary(result: LoadResult, { shape: { length, rate: due } }: Plan): string {
   const { lines, time, histogram, unsent, opened, busy } = result;
   if (time === 0) return "";
   const { lines: rate, megabytes } = speed(lines, time, length);
   const text = [
     `${en(lines)} lines in ${(time / 1000).toFixed(1)} s: ${en(rate)} lines/s, ` +
-    `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}, ` +
-    `this client ${(busy * 100).toFixed(0)} % busy`,
+    `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}` +
+    (due === undefined ? `, this client ${(busy * 100).toFixed(0)} % busy` : ""),
   ];
   if (unsent > 0) {
     text.push(`${count(unsent, "line")} were due and couldn't be sent: the peer owed too many`);
@@ -67,7 +67,7 @@ export function jsonSummary(result: LoadResult, plan: Plan, code: number): strin
       milliseconds: roundTrips(histogram),
       unsent,
       opened,
-      busy: round(busy),
+      busy: rate === undefined ? round(busy) : undefined,
       fault: fault === undefined ? null : { kind: fault.kind, ...fault.place, what: fault.what },
       exitCode: code,
     },
@@ -83,10 +83,11 @@ function speed(lines: number, time: number, length: number) {
   return { lines: Math.round(rate), megabytes: rate * length / 1e6 };
 }
 
-/** Quantiles of the round trips, in milliseconds. */
-function roundTrips(histogram: Histogram): Record<string, number> {
-  const times = Object.entries(QUANTILES).map(([name, q]) => [name, round(histogram.quantile(q))]);
-  return { ...Object.fromEntries(times), max: round(histogram.max) };
+/** Quantiles of the round trips, in milliseconds; null if there were none. */
+function roundTrips(histogram: Histogram): Record<string, number | null> {
+  const known = (ms: number) => histogram.count > 0 ? round(ms) : null;
+  const times = Object.entries(QUANTILES).map(([name, q]) => [name, known(histogram.quantile(q))]);
+  return { ...Object.fromEntries(times), max: known(histogram.max) };
 }
 
 /** Rounds to four digits, one more than the histogram resolves. */

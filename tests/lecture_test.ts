@@ -202,6 +202,9 @@ Deno.test({
       const shown = new TextDecoder().decode(bytes(stdout));
       for (const line of shown.split("\n")) assert(line.length <= 80, line);
       assert(!shown.includes("\x1b"));
+      const waited =
+        /^Client 2 waited (?:less than 1 ms|[1-9]\d* ms|[1-9]\d*\.\d s) for its echo: /gm;
+      assertEquals(shown.match(waited)?.length, 2, shown);
       const [, iterative, concurrent] = shown.split(/^The .* server: --concurrency=\d$/m);
       // The second client's line lies in the kernel until the first one has left.
       const order = (...calls: string[]) =>
@@ -236,4 +239,15 @@ Deno.test({
       await Deno.remove(picture);
     }
   },
+});
+
+Deno.test("a picture that can't be written fails before the scene", async () => {
+  const { code, stdout, stderr } = await runProgram(
+    new Program(Deno.execPath(), [
+      ...["run", "--quiet", "--allow-run", "--allow-write"],
+      ...["lecture.ts", "--fast", "--svg=/nonexistent/scene.svg"],
+    ]),
+  );
+  assertEquals({ code, stdout }, { code: 1, stdout: "" });
+  assertMatch(stderr, /^lecture: .*\/nonexistent\/scene\.svg.*\n$/);
 });
