@@ -2,12 +2,14 @@
 import { openListenfd } from "../server.ts";
 import { sleep, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
-import { bytes } from "./bytes.ts";
+import { bytes, longLine } from "./bytes.ts";
 import { command, type Program, spawn } from "./process.ts";
 import type { Stand } from "./run.ts";
 import { type Case, Failure, seconds } from "./case.ts";
 
 const HOST = "127.0.0.1";
+/** Bytes of a line that fgets reads in two pieces. */
+const LONG = 12_000;
 /** Milliseconds for a connection to arrive after the client has ended. */
 const GRACE = 100;
 const CLIENT = "CS:APP 11.4.9, echoclient.c";
@@ -46,6 +48,27 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       await client.prints("a line in pieces\n");
       await client.ends(connfd);
       client.printed("a line in pieces\n", 1);
+      return client.finding();
+    },
+  },
+  {
+    name: "a line longer than MAXLINE comes out whole",
+    did: `typed a line of ${LONG} bytes, and sent back what came as it came`,
+    means: "what doesn't fit in the buffer is thrown away, or is never read",
+    read: "fgets(3); CS:APP 10.5.2, rio_readlineb",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      const line = longLine(LONG);
+      await client.type(line);
+      for (let came = 0; came < LONG;) {
+        const part = await connfd.read(LONG - came);
+        if (part === "") throw new Failure(`it ended after ${came} of ${LONG} bytes`);
+        came += part.length;
+        await connfd.send(part);
+      }
+      await client.prints(line);
+      await client.ends(connfd);
+      if (!client.has(line)) throw new Failure(`it didn't print the ${LONG} bytes in one piece`);
       return client.finding();
     },
   },

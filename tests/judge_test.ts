@@ -192,6 +192,7 @@ const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
   [""],
   ["lines", "each line comes out once"],
   ["read", "a line that comes back a byte at a time comes out whole"],
+  ["long", "a line longer than MAXLINE comes out whole"],
   ["newline", "a last line without a newline comes out"],
   ["stale", "when the server closes after a line the client ends, and prints nothing stale"],
   [
@@ -213,7 +214,7 @@ Deno.test({
     assertEquals(WRONG_CLIENTS.flatMap(([, ...fails]) => fails), CLIENT_CASES.map((c) => c.name));
     const bin = await Deno.makeTempDir();
     await Promise.all(["wrong_client", "echoclient"].map((program) => compile(program, bin)));
-    const [, , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
+    const [, , , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
     const commands = [
       ...WRONG_CLIENTS.map(([wrong, ...fails]) => [
         `${bin}/wrong_client {host} {port} ${wrong}`,

@@ -39,7 +39,10 @@ int main(int argc, char **argv)
         size_t sent = strlen(buf);
         if (rio_writen(clientfd, buf, sent) < 0)
             break;
-        if (buf[sent - 1] != '\n' && !is("newline")) {
+        if (is("long") && sent == MAXLINE - 1)
+            while (getchar() != '\n')
+                ;
+        if (buf[sent - 1] != '\n' && sent < MAXLINE - 1 && !is("newline")) {
             drain(&rio);
             break;
         }
