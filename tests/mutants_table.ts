@@ -717,8 +717,8 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "a handshake that fails leaves the connection",
-      "      close();\n      throw",
-      "      throw",
+      "    close();\n    throw error",
+      "    throw error",
       "client",
       "leaves nothing open",
     ],
