@@ -284,8 +284,9 @@ export async function serve(
  */
 export const ECHO_BUFSIZE = 16_384;
 
-/** Buffers not in use. One is enough for all connections whose writes don't stall. */
+/** Buffers not in use, 64 at most. One is enough for all connections whose writes don't stall. */
 const spare: Uint8Array[] = [];
+const MAX_SPARE = 64;
 
 /** Options of {@linkcode echo}. */
 export interface EchoOptions {
@@ -346,7 +347,7 @@ export async function echo(
     if (printed !== undefined) await printed;
     await rioWriten(connfd, usrbuf.subarray(0, n));
     stats.bytesOut += n;
-    spare.push(usrbuf);
+    if (spare.length < MAX_SPARE) spare.push(usrbuf);
   }
 }
 
