@@ -161,8 +161,11 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #skipping = false;
   /** The pending read of the reader, whether or not a call still waits for it. */
   #flight: Flight | undefined;
-  /** Calls whose callers haven't resumed yet. */
-  #calls = 0;
+  /** A call is under way: its caller hasn't resumed yet. */
+  #busy = false;
+  readonly #idle = () => {
+    this.#busy = false;
+  };
 
   /**
    * Creates an empty buffer: `rio_readinitb` of csapp.c.
@@ -186,9 +189,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * returns how many bytes it is; 0 means EOF.
    */
   async #wait(goal: Goal, limit: number, options?: ReadOptions): Promise<number> {
+    this.#start(options);
     const buffer = this.#buffer;
     const signal = options?.signal;
-    this.#calls++;
+    this.#busy = true;
     try {
       let n = 0;
       for (let empty = 0; (n = buffer.find(goal, limit)) === 0 && !buffer.ended;) {
@@ -202,31 +206,33 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
         if (this.#skipping) this.#skipLine();
       }
       if (n === 0) buffer.ended = false;
-      return n;
+      return goal === "line" ? this.#checkLine(n) : n;
     } finally {
-      this.#calls--;
-      this.#hold();
+      this.#finish();
     }
   }
 
-  /** Starts a call: does what `#wait` does if no wait is needed, otherwise returns 0. */
+  /** Does what `#wait` does, if no wait is needed; otherwise returns 0. */
   #now(goal: Goal, limit: number, options?: ReadOptions): number {
-    this.#checkIdle();
-    options?.signal?.throwIfAborted();
+    this.#start(options);
     const n = this.#buffer.find(goal, limit);
-    if (n > 0) this.#hold();
+    if (n > 0) this.#finish();
     return n;
   }
 
-  /** Counts as a call until just before the caller that awaits this one resumes. */
-  #hold(): void {
-    this.#calls++;
-    RESOLVED.then(() => this.#calls--);
+  #start(options?: ReadOptions): void {
+    this.#checkIdle();
+    options?.signal?.throwIfAborted();
+  }
+
+  /** Ends a call just before the caller that awaits it resumes. */
+  #finish(): void {
+    this.#busy = true;
+    RESOLVED.then(this.#idle);
   }
 
   #checkIdle(): void {
-    if (this.#calls === 0) return;
-    throw new Error("Cannot read: another read of this Rio is under way");
+    if (this.#busy) throw new Error("Cannot read: another read of this Rio is under way");
   }
 
   /**
@@ -252,7 +258,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     options?: ReadOptions,
   ): Promise<number> {
     checkRange("read a line: maxlen", maxlen, 2, usrbuf.length);
-    return this.#move("line", usrbuf, maxlen - 1, options);
+    return this.#move("piece", usrbuf, maxlen - 1, options);
   }
 
   /**
@@ -275,7 +281,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     const n = this.#now(goal, limit, options);
     if (n === 0) return this.#moveParts(goal, usrbuf, limit, options);
     this.#buffer.move(usrbuf, 0, n);
-    if (goal === "line") usrbuf[n] = 0;
+    if (goal === "piece") usrbuf[n] = 0;
     return n;
   }
 
@@ -288,7 +294,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
         const want = Math.min(limit - done, buffer.max);
         const n = await this.#wait(goal, want, options);
         if (n === 0) buffer.ended = done > 0; // then the next call reports EOF
-        more = n === want && done + n < limit && !(goal === "line" && buffer.isLine(n));
+        more = n === want && done + n < limit && !(goal === "piece" && buffer.isLine(n));
         buffer.move(usrbuf, done, n);
         done += n;
       }
@@ -296,7 +302,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
       buffer.unread(usrbuf.subarray(0, done));
       throw error;
     }
-    if (goal === "line" && done > 0) usrbuf[done] = 0;
+    if (goal === "piece" && done > 0) usrbuf[done] = 0;
     return done;
   }
 
@@ -366,7 +372,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
     return {
       next: () => {
-        const n = this.#calls > 0 ? 0 : this.#buffer.find("line", this.#maxline);
+        const n = this.#busy ? 0 : this.#buffer.find("line", this.#maxline);
         return n > 0 && !this.#isTooLong(n)
           ? Promise.resolve({ value: this.#buffer.take(n) })
           : this.readline().then((value) => value ? { value } : { value: undefined, done: true });
@@ -376,7 +382,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /**
    * Waits until the next line, or piece of one, is buffered. It and all that came with it can then
-   * be taken without a promise. False means EOF and nothing else.
+   * be taken without a promise. Returns its length in bytes; 0 means EOF and nothing else.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    * @example
    * ```ts
@@ -390,10 +396,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * assertEquals(count, 21);
    * ```
    */
-  async ready(options?: ReadOptions): Promise<boolean> {
-    const bound = this.#maxline;
-    const n = this.#now("line", bound, options) || await this.#wait("line", bound, options);
-    return this.#checkLine(n) > 0;
+  ready(options?: ReadOptions): Promise<number> {
+    return this.#wait("line", this.#maxline, options);
   }
 
   /**
@@ -462,7 +466,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   #skipLine(): void {
     const buffer = this.#buffer;
-    const n = buffer.find("line", buffer.length);
+    const n = buffer.find("piece", buffer.length);
     this.#skipping = !buffer.isLine(n) && !buffer.ended;
     buffer.consume(n);
   }
@@ -474,8 +478,11 @@ const ONES = 0x01010101;
 const HIGH_BITS = 0x80808080;
 const SHORT = 32; // bytes: a loop moves fewer than this faster than a view does
 
-/** What a read asks for: a line of at most `limit` bytes, or exactly `limit` bytes. */
-type Goal = "line" | "bytes";
+/**
+ * What a read asks for: a line of at most `limit` bytes, a line or a piece of one of `limit` bytes,
+ * or exactly `limit` bytes.
+ */
+type Goal = "line" | "piece" | "bytes";
 
 /** The bytes read but not yet taken, from `pos` to `end`, and the lines among them. */
 class LineBuffer {
@@ -514,7 +521,7 @@ class LineBuffer {
    */
   find(goal: Goal, limit: number): number {
     const stop = Math.min(this.end, this.pos + limit);
-    if (goal === "line") {
+    if (goal !== "bytes") {
       const at = this.#search(this.pos + this.#seen, stop);
       this.#seen = (at < 0 ? stop : at) - this.pos;
       if (at >= 0) return this.#seen + 1;

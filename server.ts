@@ -284,9 +284,10 @@ export async function serve(
  */
 export const ECHO_BUFSIZE = 16_384;
 
-/** Buffers not in use, 64 at most. One is enough for all connections whose writes don't stall. */
+/** Buffers not in use. */
 const spare: Uint8Array[] = [];
-const MAX_SPARE = 64;
+/** As many as one poll of Deno's can need: tokio completes 128 operations in it. */
+const MAX_SPARE = 128;
 
 /** Options of {@linkcode echo}. */
 export interface EchoOptions {

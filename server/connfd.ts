@@ -52,11 +52,13 @@ export class Connfd implements Reader, Writer {
   /** The address that the other end connected to; also set by a PROXY header. */
   localAddr: Deno.Addr;
   readonly #turns: Turns;
-  readonly #activity: Activity = { calls: 0, writing: false };
+  // Fields, not an object of their own: with thousands of clients a cache miss per echo counts.
+  #calls = 0;
+  #writing = false;
   #noDelay = false;
 
   static {
-    activity = (connfd) => connfd.#activity;
+    activity = (connfd) => ({ calls: connfd.#calls, writing: connfd.#writing });
   }
 
   /** Wraps a connection. `serve` calls this. */
@@ -74,8 +76,8 @@ export class Connfd implements Reader, Writer {
    * @throws {Error} What `Deno.Conn.read` throws.
    */
   read(p: Uint8Array): Promise<number | null> {
-    this.#activity.calls++;
-    this.#activity.writing = false;
+    this.#calls++;
+    this.#writing = false;
     return this.#turns.read(this.conn, p);
   }
 
@@ -86,8 +88,8 @@ export class Connfd implements Reader, Writer {
    * @throws {Error} What `Deno.Conn.write` throws.
    */
   write(p: Uint8Array): Promise<number> {
-    this.#activity.calls++;
-    this.#activity.writing = true;
+    this.#calls++;
+    this.#writing = true;
     if (!this.#noDelay && p.length < SMALL_WRITE) this.#setNoDelay();
     return this.conn.write(p);
   }

@@ -201,7 +201,7 @@ async function check(
     } else if (name === "plain readline") {
       takeLine(await rio.readline());
     } else if (name === "takeLine") {
-      if (!(await rio.ready({ signal }))) {
+      if (await rio.ready({ signal }) === 0) {
         assertEquals(rio.takeLine(), null);
         return rest.eof();
       }
@@ -217,8 +217,8 @@ async function check(
         at += length;
       }
       assertEquals(at, n);
-      assertEquals(n > 0, ready);
-      if (!ready) return rest.eof();
+      assertEquals(lengths[0] ?? 0, ready);
+      if (ready === 0) return rest.eof();
       rest.take(usrbuf.subarray(0, n), n, name);
     }
   } catch (error) {
