@@ -220,8 +220,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return n;
   }
 
+  /** Checks that a call may begin. */
   #start(options?: ReadOptions): void {
-    this.#checkIdle();
+    if (this.#busy) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();
   }
 
@@ -229,10 +230,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #finish(): void {
     this.#busy = true;
     RESOLVED.then(this.#idle);
-  }
-
-  #checkIdle(): void {
-    if (this.#busy) throw new Error("Cannot read: another read of this Rio is under way");
   }
 
   /**
@@ -341,7 +338,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /** Returns a copy of what is buffered, and takes none of it. */
   peek(): Uint8Array<ArrayBuffer> {
-    this.#checkIdle();
+    this.#start();
     return this.#buffer.copy();
   }
 
@@ -406,7 +403,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    */
   takeLine(): Uint8Array<ArrayBuffer> | null {
-    this.#checkIdle();
+    this.#start();
     return this.#takeLine(this.#buffer.find("line", this.#maxline));
   }
 
@@ -430,7 +427,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   takeLines(usrbuf: Uint8Array, lengths: number[]): number {
     checkRange("take lines: maxline", this.#maxline, 1, usrbuf.length);
-    this.#checkIdle();
+    this.#start();
     const buffer = this.#buffer;
     let count = 0;
     let total = 0;

@@ -1,7 +1,7 @@
 /**
  * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks. By default each cell takes 0.3
- * seconds, more with many connections, in three rounds. Prints medians and ratios, and writes
- * everything to `bench/results.json` or `FILE`. It takes ten minutes.
+ * seconds in three rounds, and longer with many connections or for programs that start cold. Prints
+ * medians and ratios, and writes everything to `bench/results.json` or `FILE`. It takes MIN minutes.
  */
 import { type ClientRow, measureClients } from "./clients.ts";
 import { curve as curveOf, CURVE_SERVERS } from "./curve.ts";
@@ -54,12 +54,13 @@ const loads = (shapes: number[][]): Load[] =>
 
 const start = performance.now();
 const servers = await measureServers(loads(SERVER_LOADS), PEERS, given);
-const curve = await measureServers(curveOf(quick ? [50] : undefined), CURVE_SERVERS, given);
+const longer = { ...given, seconds: given.seconds * 2 };
+const curve = await measureServers(curveOf(quick ? [50] : undefined), CURVE_SERVERS, longer);
 const clients = await measureClients(quick ? FILE_SIZE / 100 : FILE_SIZE, given.rounds);
-// A client in JavaScript starts cold each time, unlike a server.
+// Clients and readers in JavaScript start cold each time, unlike servers.
 const warm = { ...given, seconds: given.seconds * 4 };
 const load = await measureLoad(loads(CLIENT_LOADS), warm);
-const rio = await measureRio(quick ? [64] : LENGTHS, given);
+const rio = await measureRio(quick ? [64] : LENGTHS, warm);
 const missing = [servers, curve, clients, load, rio].flatMap((part) => part.missing);
 printMissing(missing);
 

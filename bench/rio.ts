@@ -118,6 +118,6 @@ function printLength(length: number, rows: RioRow[]): void {
 
 if (import.meta.main) {
   const lengths = Deno.args.slice(2).map(Number);
-  const { missing } = await measureRio(lengths.length > 0 ? lengths : LENGTHS, effort(0.5, 7));
+  const { missing } = await measureRio(lengths.length > 0 ? lengths : LENGTHS, effort(1.5, 3));
   printMissing(missing);
 }
