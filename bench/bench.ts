@@ -1,7 +1,7 @@
 /**
  * `deno task bench [SECONDS] [ROUNDS] [FILE]`: all benchmarks. By default each cell takes 0.3
  * seconds in three rounds, and longer with many connections or for programs that start cold. Prints
- * medians and ratios, and writes everything to `bench/results.json` or `FILE`. It takes MIN minutes.
+ * medians and ratios, and writes everything to `bench/results.json` or `FILE`. It takes thirteen minutes.
  */
 import { type ClientRow, measureClients } from "./clients.ts";
 import { curve as curveOf, CURVE_SERVERS } from "./curve.ts";

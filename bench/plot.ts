@@ -15,6 +15,7 @@ const GRID = "#7a7a7a40";
 const COLOURS: Record<string, string> = {
   "ours, --quiet": "#e8590c",
   "ours": "#f59f00",
+  "ours, --quiet, by turns": "#f783ac",
   "ours, --workers=2": "#d9480f",
   "plain Deno": "#94a3b8",
   "plain Deno, fair": "#64748b",
@@ -28,17 +29,8 @@ const COLOURS: Record<string, string> = {
   "socat": "#a0703c",
   "ncat": "#c09060",
 };
-/** The servers drawn by connections: with more lines the picture is hard to read. */
-const BY_CONNECTIONS = [
-  "C, epoll",
-  "Go",
-  "node:net in Bun",
-  "ours, --quiet",
-  "ours",
-  "plain Deno, fair",
-  "node:net in Node",
-  "Python, asyncio",
-];
+/** The peers drawn beside the curve: with more lines the picture is hard to read. */
+const BESIDE_CURVE = ["C, epoll", "Go", "node:net in Node", "node:net in Bun", "Python, asyncio"];
 const WAYS: Record<string, string> = {
   "ready, takeLines": "#e8590c",
   "ready, takeLine": "#f59f00",
@@ -62,12 +54,14 @@ await draw(
   "Echoes a second: 64 B, one line in flight on each",
   {
     data: {
-      values: results.servers.filter(isPlain).filter(({ peer }) => BY_CONNECTIONS.includes(peer))
-        .map(({ peer, connections, linesPerSecond }) => ({
-          peer,
-          connections,
-          rate: median(linesPerSecond) / 1000,
-        })),
+      values: [
+        ...results.curve,
+        ...results.servers.filter((row) => isPlain(row) && BESIDE_CURVE.includes(row.peer)),
+      ].map(({ peer, connections, linesPerSecond }) => ({
+        peer,
+        connections,
+        rate: median(linesPerSecond) / 1000,
+      })),
     },
     width: 560,
     height: 320,
@@ -76,11 +70,14 @@ await draw(
       x: {
         field: "connections",
         type: "quantitative",
-        scale: { type: "log", nice: false },
-        axis: { values: [1, 50, 200, 1000, 3000], title: "connections" },
+        scale: { type: "log", nice: false, padding: 6 },
+        axis: { values: [1, 50, 100, 200, 500, 1000, 3000], title: "connections" },
       },
       y: { field: "rate", type: "quantitative", title: "thousand lines/s" },
-      color: colour("peer", COLOURS, BY_CONNECTIONS),
+      color: colour("peer", COLOURS, [
+        ...new Set(results.curve.map(({ peer }) => peer)),
+        ...BESIDE_CURVE,
+      ]),
     },
   },
 );
@@ -117,8 +114,15 @@ await draw("latency.svg", "Round trips, ms: p50, p99, p99.9 and the longest (64 
         encoding: { detail: { field: "peer" } },
       },
       {
-        mark: { type: "point", filled: true, size: 60, opacity: 1 },
+        mark: { type: "point", opacity: 1, strokeWidth: 2 },
         encoding: {
+          // The wider, the rarer: so none hides another.
+          size: {
+            field: "quantile",
+            type: "nominal",
+            scale: { domain: Object.values(QUANTILES), range: [15, 45, 90, 150] },
+            legend: null,
+          },
           color: colour("quantile", {
             "p50": "#2f9e44",
             "p99": "#f59f00",
@@ -147,13 +151,13 @@ await draw("rio.svg", "Reading lines by length: RIO, and others dashed", {
     x: {
       field: "length",
       type: "quantitative",
-      scale: { type: "log", nice: false },
+      scale: { type: "log", nice: false, padding: 6 },
       axis: { values: [16, 64, 1000, 8000], title: "bytes of a line" },
     },
     y: {
       field: "rate",
       type: "quantitative",
-      scale: { type: "log", nice: false },
+      scale: { type: "log", nice: false, padding: 6 },
       axis: { values: [0.1, 0.3, 1, 3, 10, 30], title: "million lines/s" },
     },
     color: colour("peer", WAYS),

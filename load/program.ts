@@ -5,6 +5,7 @@ import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { openTarget } from "../client/target.ts";
+import { FEW } from "../net/fairness.ts";
 import { rioWriten } from "../rio.ts";
 import { COMMAND_LINE, loadFlags, type Plan, planned } from "./command_line.ts";
 import { drive } from "./drive.ts";
@@ -54,7 +55,7 @@ async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]>
 }
 
 const UNFAIR =
-  "load: more than 100 connections in a thread starve one another, and long round trips are\n" +
+  `load: ${FEW} or more connections in a thread starve one another, and long round trips are\n` +
   "this program's own; deno task load prevents it (--allow-read --allow-env), or more --workers";
 
 /** Runs the program. */

@@ -27,11 +27,11 @@ export type Fairness = "fair" | "unfair" | "fair in a new thread";
 
 /**
  * Makes threads started from now on fair to this many connections each, if permissions allow it.
- * Otherwise a thread with more than 100 starves some of them, and the delay would be blamed on
+ * Otherwise a thread with `FEW` or more starves some of them, and the delay would be blamed on
  * the server.
  */
 export function makeFair(connections: number): Fairness {
-  if (connections <= FEW || isFair()) return "fair";
+  if (connections < FEW || isFair()) return "fair";
   if (!mayConfigure() || !mayStart()) return "unfair";
   Deno.env.set(SETTING, "100");
   return "fair in a new thread";
