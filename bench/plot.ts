@@ -119,9 +119,9 @@ await draw("latency.svg", "Round trips, ms: p50, p99, p99.9 and the longest (64 
           // The wider, the rarer: so none hides another.
           size: {
             field: "quantile",
-            type: "nominal",
+            type: "ordinal",
             scale: { domain: Object.values(QUANTILES), range: [15, 45, 90, 150] },
-            legend: null,
+            title: null,
           },
           color: colour("quantile", {
             "p50": "#2f9e44",
