@@ -111,7 +111,7 @@ function draw({ title, moral, rows }: Act): string {
     if (to !== undefined && from !== undefined && to.from !== "kernel") {
       parts.push(shaft(edge(to.from, lane), y(from.row), edge(lane, to.from), y(row), to.label));
     } else if (to !== undefined) {
-      parts.push(line("arrow", right + QUEUE / 2, y(row), right - 12, y(row)));
+      parts.push(line("arrow", right + QUEUE / 2, y(row), right - 6, y(row)));
     }
     if (row.queued !== undefined) {
       parts.push(shaft(CLIENT[2], y(row), right + QUEUE, y(row) + ROW, row.queued));
