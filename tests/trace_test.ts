@@ -177,7 +177,9 @@ Deno.test("a server and a client tell each call, and print what they print witho
     `Connected to (127.0.0.1, ${/:(\d+) ->/.exec(stderr)![1]})\n` +
       "server received 6 bytes\nserver received 10 bytes\n",
   );
-  assertEquals(masked(server.stderr.text).split("\n").slice(SERVER.length), [
+  // A client that stays for long has the queue told, which isn't known here.
+  const told = masked(server.stderr.text).split("\n").filter((line) => !line.includes("queue of"));
+  assertEquals(told.slice(SERVER.length), [
     "server accept(listenfd) = connfd 1 127.0.0.1:PORT -> 127.0.0.1:PORT",
     `server rio_readlineb(connfd 1) = 6 "hello\\n"`,
     "server rio_writen(connfd 1, 6) = 6",
