@@ -189,14 +189,19 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * returns how many bytes it is; 0 means EOF.
    */
   async #wait(goal: Goal, limit: number, options?: ReadOptions): Promise<number> {
-    this.#start(options);
+    this.#start();
     const buffer = this.#buffer;
     const signal = options?.signal;
     this.#busy = true;
     try {
-      let n = 0;
-      for (let empty = 0; (n = buffer.find(goal, limit)) === 0 && !buffer.ended;) {
+      for (let empty = 0;;) {
         signal?.throwIfAborted();
+        const n = buffer.find(goal, limit);
+        if (n > 0) return goal === "line" ? this.#checkLine(n) : n;
+        if (buffer.ended) {
+          buffer.ended = false;
+          return 0;
+        }
         const flight = this.#flight ??= new Flight(this.#reader, buffer.room());
         if (signal) await flight.landing(signal);
         this.#flight = undefined;
@@ -205,8 +210,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
         buffer.append(flight.room, count);
         if (this.#skipping) this.#skipLine();
       }
-      if (n === 0) buffer.ended = false;
-      return goal === "line" ? this.#checkLine(n) : n;
     } finally {
       this.#finish();
     }

@@ -48,6 +48,12 @@ export const MUTANTS: Mutant[] = [
       "rio",
     ],
     [
+      "an abort between two parts lets another read in",
+      "    this.#busy = true;\n    try {\n",
+      "    signal?.throwIfAborted();\n    this.#busy = true;\n    try {\n",
+      "rio",
+    ],
+    [
       "two reads at once pass",
       "if (this.#busy) throw",
       "if (this.#busy && this.#buffer.length > 0) throw",
@@ -61,11 +67,11 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "ready tells a line that is too long",
-      'return goal === "line" ? this.#checkLine(n) : n;',
-      "return n;",
+      'if (n > 0) return goal === "line" ? this.#checkLine(n) : n;',
+      "if (n > 0) return n;",
       "rio",
     ],
-    ["an EOF is told for ever", "if (n === 0) buffer.ended = false;", "", "rio"],
+    ["an EOF is told for ever", "          buffer.ended = false;\n", "", "rio"],
     [
       "an EOF behind a full part is forgotten",
       "if (n === 0) buffer.ended = done > 0;",

@@ -315,6 +315,38 @@ Deno.test("a wait that fails leaves the Rio as it was", async () => {
   assertEquals(text(rio.takeLine()!), "line\n");
 });
 
+Deno.test("a read in parts that is aborted stays whole, whenever another begins", async () => {
+  for (let abort = 0; abort < 12; abort++) {
+    for (let begin = 0; begin < 12; begin++) {
+      const reader = new MemoryReader(["abcd", "efgh", "ijkl", "mnop"]);
+      let failing = true;
+      const fail = (count: number | null) => {
+        if (count !== null || !failing) return count;
+        failing = false;
+        throw new Error("gone");
+      };
+      const read = (p: Uint8Array) => reader.read(p).then(fail);
+      const rio = new Rio({ read }, { bufsize: 4 });
+      const buf = new Uint8Array(20);
+      await assertRejects(() => rio.readnb(buf), Error, "gone"); // 16 bytes are put back
+      const controller = new AbortController();
+      const options = { signal: controller.signal };
+      const wait = async (microtasks: number) => {
+        for (let i = 0; i < microtasks; i++) await null;
+      };
+      const [first, second] = await Promise.allSettled([
+        rio.readnb(buf, 20, options).then((n) => text(buf.subarray(0, n))),
+        wait(begin).then(() => rio.readline()).then((line) => text(line!)),
+        wait(abort).then(() => controller.abort()),
+      ]);
+      let rest = "";
+      for await (const line of rio) rest += text(line);
+      const taken = [first, second].map((read) => read.status === "fulfilled" ? read.value : "");
+      assertEquals(taken.join("") + rest, "abcdefghijklmnop", `${abort} ${begin}`);
+    }
+  }
+});
+
 Deno.test("memory is bounded by the buffer, whatever the peer sends", async () => {
   let largest = 0;
   let left = 1e6; // bytes without a newline
