@@ -161,10 +161,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #skipping = false;
   /** The pending read of the reader, whether or not a call still waits for it. */
   #flight: Flight | undefined;
-  /** A call is under way: its caller hasn't resumed yet. */
-  #busy = false;
-  readonly #idle = () => {
-    this.#busy = false;
+  /** Calls, and waits within a call, whose callers haven't resumed yet. */
+  #calls = 0;
+  readonly #end = () => {
+    this.#calls--;
   };
 
   /**
@@ -186,13 +186,13 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /**
    * The one place that reads: waits until the buffer holds what `LineBuffer.find` is asked for, and
-   * returns how many bytes it is; 0 means EOF.
+   * returns how many bytes it is; 0 means EOF. Part of a call, or, if `alone`, all of one.
    */
-  async #wait(goal: Goal, limit: number, options?: ReadOptions): Promise<number> {
-    this.#start();
+  async #wait(goal: Goal, limit: number, options?: ReadOptions, alone = false): Promise<number> {
+    if (alone) this.#start();
     const buffer = this.#buffer;
     const signal = options?.signal;
-    this.#busy = true;
+    this.#calls++;
     try {
       for (let empty = 0;;) {
         signal?.throwIfAborted();
@@ -211,7 +211,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
         if (this.#skipping) this.#skipLine();
       }
     } finally {
-      this.#finish();
+      this.#finish(alone);
     }
   }
 
@@ -219,20 +219,23 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #now(goal: Goal, limit: number, options?: ReadOptions): number {
     this.#start(options);
     const n = this.#buffer.find(goal, limit);
-    if (n > 0) this.#finish();
+    if (n > 0) {
+      this.#calls++;
+      this.#finish(true);
+    }
     return n;
   }
 
   /** Checks that a call may begin. */
   #start(options?: ReadOptions): void {
-    if (this.#busy) throw new Error("Cannot read: another read of this Rio is under way");
+    if (this.#calls > 0) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();
   }
 
-  /** Ends a call just before the caller that awaits it resumes. */
-  #finish(): void {
-    this.#busy = true;
-    RESOLVED.then(this.#idle);
+  /** Ends a call just before its caller resumes: in a microtask, or two with a function between. */
+  #finish(alone: boolean): void {
+    if (alone) RESOLVED.then(this.#end);
+    else RESOLVED.then(() => RESOLVED.then(this.#end));
   }
 
   /**
@@ -289,6 +292,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   async #moveParts(goal: Goal, usrbuf: Uint8Array, limit: number, options?: ReadOptions) {
     const buffer = this.#buffer;
     let done = 0;
+    this.#calls++;
     try {
       for (let more = true; more;) {
         const want = Math.min(limit - done, buffer.max);
@@ -301,6 +305,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     } catch (error) {
       buffer.unread(usrbuf.subarray(0, done));
       throw error;
+    } finally {
+      this.#finish(false);
     }
     if (goal === "piece" && done > 0) usrbuf[done] = 0;
     return done;
@@ -372,7 +378,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
     return {
       next: () => {
-        const n = this.#busy ? 0 : this.#buffer.find("line", this.#maxline);
+        const n = this.#calls > 0 ? 0 : this.#buffer.find("line", this.#maxline);
         return n > 0 && !this.#isTooLong(n)
           ? Promise.resolve({ value: this.#buffer.take(n) })
           : this.readline().then((value) => value ? { value } : { value: undefined, done: true });
@@ -397,7 +403,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * ```
    */
   ready(options?: ReadOptions): Promise<number> {
-    return this.#wait("line", this.#maxline, options);
+    return this.#wait("line", this.#maxline, options, true);
   }
 
   /**
@@ -605,8 +611,9 @@ class LineBuffer {
    */
   room(): Uint8Array {
     const { length } = this.#bytes;
+    const { max } = this;
     const min = this.#min;
-    const size = this.end === length ? this.max : this.length < min ? min : length;
+    const size = this.end === length || length > max ? max : this.length < min ? min : length;
     this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
     return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
@@ -659,6 +666,7 @@ class Flight {
 
   /** Waits until the read has settled; rejects if the signal aborts first. */
   async landing(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted(); // perhaps the reader's doing
     if (this.#landing === undefined) {
       // Attached once per read, so that waits that are given up leave nothing behind.
       const land = () => this.#landing!.resolve();

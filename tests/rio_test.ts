@@ -298,6 +298,31 @@ for (const [way, next] of Object.entries(WAYS)) {
   });
 }
 
+Deno.test("no microtask before a read settles lets another begin", async () => {
+  const reads: ((rio: Rio) => Promise<unknown>)[] = [
+    (rio) => rio.readlineb(new Uint8Array(9)),
+    (rio) => rio.readnb(new Uint8Array(8)),
+    (rio) => rio.readnb(new Uint8Array(100)),
+    (rio) => rio.read(new Uint8Array(8)),
+    (rio) => rio.readline(),
+    (rio) => rio.ready(),
+    (rio) => rio.fill(8),
+    (rio) => rio.fill(100),
+  ];
+  for (const read of reads) {
+    for (let begin = 0; begin < 20; begin++) {
+      const rio = new Rio(new MemoryReader(["8 bytes\n", "8 more.\n"]));
+      let settled = false;
+      const settle = () => settled = true;
+      read(rio).then(settle, settle);
+      for (let i = 0; i < begin; i++) await null;
+      const second = rio.readline();
+      if (settled) await second;
+      else await assertRejects(() => second, Error, "another read");
+    }
+  }
+});
+
 Deno.test("a wait that fails leaves the Rio as it was", async () => {
   const errors = [
     () => Promise.reject(new Error("later")),
@@ -345,6 +370,39 @@ Deno.test("a read in parts that is aborted stays whole, whenever another begins"
       assertEquals(taken.join("") + rest, "abcdefghijklmnop", `${abort} ${begin}`);
     }
   }
+});
+
+Deno.test("an abort by the reader itself isn't missed", async () => {
+  const controller = new AbortController();
+  const read = () => {
+    controller.abort(new Error("enough"));
+    return new Promise<number>(() => {});
+  };
+  const { signal } = controller;
+  await assertRejects(() => new Rio({ read }).readline({ signal }), Error, "enough");
+});
+
+Deno.test("what a failed read has added to the buffer is given back", async () => {
+  let room = 0;
+  let left = 1_000_000;
+  const read = (p: Uint8Array) => {
+    if (left <= 0) {
+      left = 1_000_000;
+      return Promise.reject(new Error("gone"));
+    }
+    room = p.length;
+    const count = Math.min(30_000, p.length);
+    left -= count;
+    return Promise.resolve(count);
+  };
+  const rio = new Rio({ read });
+  await assertRejects(() => rio.readnb(new Uint8Array(2_000_000)), Error, "gone");
+  const buf = new Uint8Array(20_000);
+  for (let i = 0; i < 100; i++) {
+    await rio.fill(60_000).catch(() => false);
+    await rio.readnb(buf).catch(() => 0);
+  }
+  assert(room <= 65_536, `${room} bytes of room`);
 });
 
 Deno.test("memory is bounded by the buffer, whatever the peer sends", async () => {
