@@ -291,7 +291,7 @@ const MAX_SPARE = 128;
 
 /** Options of {@linkcode echo}. */
 export interface EchoOptions {
-  /** The `Rio` to read lines from. Default: a new one on `connfd`. */
+  /** The `Rio` to read lines from, with a `maxline` up to 16,384. Default: a new one. */
   rio?: Rio;
   /** Counters to update. */
   stats?: EchoStats;

@@ -24,7 +24,7 @@ export class Turns {
   readers = 0;
   readonly #fair = isFair();
   /** Reads not started yet; the first `#left` belong to this round. */
-  #held: (() => void)[] = [];
+  #held: (() => Promise<void>)[] = [];
   #left = 0;
   /** Reads under way. */
   #reading = 0;
@@ -39,24 +39,19 @@ export class Turns {
   read(conn: Reader, p: Uint8Array): Promise<number | null> {
     if (this.readers < FEW || this.#fair) return conn.read(p);
     return new Promise((resolve, reject) => {
-      this.#held.push(() => {
+      this.#held.push(async () => {
         this.#reading++;
-        conn.read(p).then((n) => {
-          this.#end();
-          resolve(n);
-        }, (error) => {
-          this.#end();
+        try {
+          resolve(await conn.read(p));
+        } catch (error) {
           reject(error);
-        });
+        }
+        this.#reading--;
+        this.#ended++;
       });
       if (!this.#running) setImmediate(this.#turn);
       this.#running = true;
     });
-  }
-
-  #end(): void {
-    this.#reading--;
-    this.#ended++;
   }
 
   readonly #turn = (): void => {

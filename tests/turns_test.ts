@@ -7,8 +7,11 @@ import { turn } from "./clock.ts";
 class Reads {
   readonly begun: PromiseWithResolvers<number | null>[] = [];
   readonly #turns = new Turns();
+  /** Whether reads throw instead of rejecting. */
+  broken = false;
   readonly #conn = {
     read: () => {
+      if (this.broken) throw new Error("at once");
       const read = Promise.withResolvers<number | null>();
       this.begun.push(read);
       return read.promise;
@@ -99,4 +102,13 @@ Deno.test({ ...NOT_FAIR, name: "a read that fails makes room as any other" }, as
   reads.ask(1);
   await turn();
   assertEquals(reads.begun.length, 2);
+});
+
+Deno.test({ ...NOT_FAIR, name: "a read that throws rejects, and is over" }, async () => {
+  const reads = new Reads(200);
+  reads.broken = true;
+  const [read] = reads.ask(1);
+  assertEquals(await read.catch((error) => error.message), "at once");
+  reads.broken = false;
+  await reads.begin(1);
 });
