@@ -7,7 +7,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket } from "node:tls";
 import { label, reason } from "../net/errors.ts";
-import { inTime } from "../net/time.ts";
+import { inTime, within } from "../net/time.ts";
 import { rioWriten } from "../rio.ts";
 import type { Conn } from "./connfd.ts";
 
@@ -15,6 +15,8 @@ import type { Conn } from "./connfd.ts";
 const MAX_HANDSHAKES = 256;
 /** The most milliseconds for a handshake. */
 const HANDSHAKE_TIMEOUT = 10_000;
+/** Milliseconds for each half of a handshake before another client may take its place. */
+const HANDSHAKE_TURN = 1000;
 /** The most encrypted bytes per read. */
 const BUFSIZE = 32_768;
 /** The type of a TLS handshake record, its header, and its largest size (RFC 8446, 5.1). */
@@ -192,8 +194,8 @@ export class TlsConnfd implements Conn {
 
 /**
  * A listening descriptor that accepts connections once their TLS handshake is done. At most 256
- * handshakes go on at a time, each for at most 10 seconds. One more closes the oldest of them,
- * clients that have sent nothing first.
+ * handshakes go on at a time, each for at most 10 seconds. One more client waits until one of them
+ * ends, or closes the oldest that has sent nothing for a second, or else not shaken hands for one.
  */
 export class TlsListenfd {
   readonly #listenfd: Deno.TcpListener;
@@ -202,9 +204,11 @@ export class TlsListenfd {
   /** Pending calls of `accept`, and connections ready for the next call. */
   readonly #callers: PromiseWithResolvers<TlsConnfd>[] = [];
   readonly #shaken: TlsConnfd[] = [];
-  /** Clients without a complete ClientHello, and those in the handshake; oldest first. */
-  readonly #silent = new Set<Deno.TcpConn>();
-  readonly #shaking = new Set<Deno.TcpConn>();
+  /** Clients without a complete ClientHello, and those after it: since when; oldest first. */
+  readonly #silent = new Map<Deno.TcpConn, number>();
+  readonly #shaking = new Map<Deno.TcpConn, number>();
+  /** Resolves when a handshake ends. */
+  #end = Promise.withResolvers<void>();
   #accepting = false;
   #closed = false;
 
@@ -250,7 +254,7 @@ export class TlsListenfd {
   close(): void {
     this.#closed = true;
     this.#listenfd.close();
-    const conns = [...this.#silent, ...this.#shaking, ...this.#shaken];
+    const conns = [...this.#silent.keys(), ...this.#shaking.keys(), ...this.#shaken];
     for (const conn of conns) conn[Symbol.dispose]();
   }
 
@@ -260,24 +264,37 @@ export class TlsListenfd {
     while (this.#callers.length > 0) {
       try {
         const conn = await this.#listenfd.accept();
-        if (this.#silent.size + this.#shaking.size >= MAX_HANDSHAKES) this.#evict();
+        this.#silent.set(conn, performance.now());
+        await this.#makeRoom();
         this.#shakeHands(conn);
       } catch (error) {
         // The client reset its connection in the queue.
         if (error instanceof Deno.errors.NotConnected) continue;
         // Out of descriptors: free one of an unfinished handshake.
-        if (!(error instanceof Deno.errors.BadResource) && this.#evict()) continue;
+        if (!(error instanceof Deno.errors.BadResource) && this.#evict(Infinity)) continue;
         this.#callers.shift()?.reject(error);
       }
     }
     this.#accepting = false;
   }
 
-  /** Closes the oldest client without a ClientHello, else the oldest in the handshake. */
-  #evict(): boolean {
-    for (const set of [this.#silent, this.#shaking]) {
-      for (const conn of set) {
-        set.delete(conn);
+  /** Waits until no more than `MAX_HANDSHAKES` are under way. */
+  async #makeRoom(): Promise<void> {
+    while (this.#silent.size + this.#shaking.size > MAX_HANDSHAKES && !this.#closed) {
+      if (this.#evict(performance.now() - HANDSHAKE_TURN)) continue;
+      await within(HANDSHAKE_TURN / 10, this.#end.promise);
+    }
+  }
+
+  /**
+   * Closes the oldest client without a ClientHello, else the oldest after it, if it has been so
+   * since `time`.
+   */
+  #evict(time: number): boolean {
+    for (const clients of [this.#silent, this.#shaking]) {
+      for (const [conn, since] of clients) {
+        if (since > time) break;
+        clients.delete(conn);
         conn[Symbol.dispose]();
         return true;
       }
@@ -294,10 +311,9 @@ export class TlsListenfd {
       conn[Symbol.dispose]();
     });
     try {
-      this.#silent.add(tcp);
       const hello = await readHello(tcp);
       this.#silent.delete(tcp);
-      this.#shaking.add(tcp);
+      this.#shaking.set(tcp, performance.now());
       const connfd = new TlsConnfd(tcp, hello, this.#context);
       conn = connfd;
       await connfd.handshake();
@@ -306,14 +322,19 @@ export class TlsListenfd {
       else caller.resolve(connfd);
     } catch (error) {
       conn[Symbol.dispose]();
+      const evicted = !this.#silent.has(tcp) && !this.#shaking.has(tcp);
       const cause = late
         ? new Deno.errors.TimedOut(`no answer for ${HANDSHAKE_TIMEOUT / 1000} s`)
+        : evicted
+        ? new Deno.errors.Interrupted(`gave way: ${MAX_HANDSHAKES} others are under way`)
         : error;
       if (!this.#closed) this.#onError?.(label("TLS handshake", cause), remoteAddr);
     } finally {
       cancel();
       this.#silent.delete(tcp);
       this.#shaking.delete(tcp);
+      this.#end.resolve();
+      this.#end = Promise.withResolvers();
     }
   }
 }

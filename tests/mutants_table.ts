@@ -435,10 +435,17 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "nobody gives way",
-      ">= MAX_HANDSHAKES) this.#evict();",
-      "< 0) this.#evict();",
+      "this.#evict(performance.now() - HANDSHAKE_TURN)",
+      "this.#evict(-Infinity)",
       "tls",
       "gives way to one more",
+    ],
+    [
+      "who shakes hands gives way at once",
+      "this.#evict(performance.now() - HANDSHAKE_TURN)",
+      "this.#evict(Infinity)",
+      "tls",
+      "all shake hands at once",
     ],
     [
       "those who shake hands give way first",

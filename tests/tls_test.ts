@@ -297,8 +297,12 @@ Deno.test("accept goes on behind a handshake that failed, and one that came back
   listenfd.close();
 });
 
-Deno.test("a client who says nothing gives way to one more than 256", async () => {
-  const { listenfd } = listen();
+Deno.test("a client who says nothing for a second gives way to one more than 256", async () => {
+  using clock = new Clock();
+  const faults: string[] = [];
+  const tcp = openListenfd(0, { host: LOCAL });
+  const onError = (error: unknown) => faults.push((error as Error).message);
+  const listenfd = new TlsListenfd(tcp, { cert, key, onError });
   const { port } = listenfd.addr;
   const accepted = listenfd.accept();
   using half = await Deno.connect({ hostname: LOCAL, port });
@@ -311,15 +315,33 @@ Deno.test("a client who says nothing gives way to one more than 256", async () =
     silent.push(await Deno.connect({ hostname: LOCAL, port }));
     while (listenfd.shaking === before) await turn();
   }
-  using clientfd = await openTlsClientfd(LOCAL, port, { caCerts: [ca] });
+  const opening = openTlsClientfd(LOCAL, port, { caCerts: [ca] });
+  while (listenfd.shaking < 257) await turn();
+  await clock.pass(900);
+  assertEquals([listenfd.shaking, faults], [257, []]);
+  await clock.pass(200);
+  using clientfd = await opening;
   using connfd = await accepted;
   await closed(silent[0]);
+  assertEquals(faults, ["TLS handshake: gave way: 256 others are under way"]);
   await clientfd.write(bytes("x"));
   assertEquals(await connfd.read(new Uint8Array(1)), 1);
   assertEquals(listenfd.shaking, 255, "the oldest silent one has gone");
   listenfd.close();
   await closed(half);
   for (const conn of silent) conn.close();
+});
+
+Deno.test("300 clients who all shake hands at once are all served", async () => {
+  const { listenfd } = listen();
+  const { port } = listenfd.addr;
+  const sockets = await Promise.all(Array.from({ length: 300 }, () => openClientfd(LOCAL, port)));
+  const accepted = sockets.map(() => listenfd.accept());
+  while (listenfd.shaking < 257) await turn();
+  const options = { caCerts: [ca] };
+  const clients = await Promise.all(sockets.map((fd) => startTlsClientfd(fd, LOCAL, options)));
+  for (const fd of [...await Promise.all(accepted), ...clients]) fd[Symbol.dispose]();
+  listenfd.close();
 });
 
 Deno.test("a client who resets in the queue turns away nobody who shakes hands", async () => {
