@@ -136,7 +136,8 @@ export class Exchange {
       throw new NotAnEchoError(`no echo: ${where}`);
     }
     if (this.#late.signal.aborted) {
-      throw new Deno.errors.TimedOut(`no answer for ${this.#timeout / 1000} s: ${result}`);
+      const what = sentAll && received >= sent ? "EOF" : "answer";
+      throw new Deno.errors.TimedOut(`no ${what} for ${this.#timeout / 1000} s: ${result}`);
     }
     if (!sentAll || (received < sent && this.#comparison !== undefined)) {
       const cause = this.#cause === undefined ? "" : ` (${reason(this.#cause)})`;

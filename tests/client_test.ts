@@ -369,7 +369,7 @@ Deno.test("echoClient's timeout also holds for the end of the connection", async
       await assertRejects(
         () => echoClient(clientfd, input, new MemoryWriter(), { ...mode, timeout: 50 }),
         Deno.errors.TimedOut,
-        "no answer for 0.05 s: 6 of 6 bytes came back",
+        "no EOF for 0.05 s: 6 of 6 bytes came back",
       );
     });
   }
