@@ -232,7 +232,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     options?.signal?.throwIfAborted();
   }
 
-  /** Ends a call just before its caller resumes: in a microtask, or two with a function between. */
+  /**
+   * Ends a call just before its caller resumes: a microtask from now, or two if a method of ours
+   * awaits it in between.
+   */
   #finish(alone: boolean): void {
     if (alone) RESOLVED.then(this.#end);
     else RESOLVED.then(() => RESOLVED.then(this.#end));
