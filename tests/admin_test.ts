@@ -2,6 +2,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../cli/flags.ts";
 import { serverFlags } from "../server/command_line.ts";
+import { ServeStats } from "../server/connections.ts";
+import { EchoStats, total } from "../server/stats.ts";
 import { Rio, rioWriten } from "@netp/rio/rio";
 import { bytes, connect, Program, runProgram, startServer, text } from "./helpers.ts";
 
@@ -157,4 +159,11 @@ Deno.test("a Host header that is none is a bad request, and nothing on standard 
   assertEquals(text((await new Rio(conn).readline())!), "HTTP/1.1 400 Bad Request\r\n");
   assertEquals(await server.answer("/ready"), [200, "ready\n"]);
   assertEquals(server.stderr.text, before);
+});
+
+Deno.test("the counters of all threads are added up", () => {
+  const one = { ...new ServeStats(), ...new EchoStats(), accepted: 3, active: 1, lines: 5 };
+  const two = { ...one, closed: { ...one.closed, done: 2, reset: 1 } };
+  const closed = { ...one.closed, done: 4, reset: 2 };
+  assertEquals(total([two, one, two]), { ...one, accepted: 9, active: 3, lines: 15, closed });
 });

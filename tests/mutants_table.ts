@@ -657,7 +657,7 @@ export const MUTANTS: Mutant[] = [
       "sum.closed[name as keyof typeof closed] += n;",
       "sum.closed[name as keyof typeof closed] = n;",
       "admin",
-      "have the counters",
+      "added up",
     ],
   ),
   ...of(

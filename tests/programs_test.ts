@@ -382,21 +382,26 @@ Deno.test({
   ignore: !has("python3"),
   async fn() {
     const script = `
-import os, subprocess, sys
+import os, select, subprocess, sys, time
 r, w = os.pipe()
 os.set_blocking(w, False)
 server = subprocess.Popen(sys.argv[1:], stdout=w, stderr=subprocess.PIPE)
-os.close(w)
 port = server.stderr.readline().split(b":")[-1].split()[0]
 client = subprocess.Popen(
     [*sys.argv[1:-2], "client.ts", "127.0.0.1", port],
     stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 client.stdin.write(b"line\\n" * 20000)
 client.stdin.close()
-# The pipe is full by now, or will be; it is read from here on.
+# It is read once it is full, and the server has tried to write more.
+while select.select([], [w], [], 0)[1]:
+    time.sleep(0.05)
+time.sleep(0.1)
+os.close(w)
 count = 0
 while count < 20001:
-    count += os.read(r, 65536).count(b"\\n")
+    lines = os.read(r, 65536)
+    assert lines, "the server has gone"
+    count += lines.count(b"\\n")
 assert client.wait() == 0
 server.terminate()
 sys.exit(server.wait())
