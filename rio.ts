@@ -669,13 +669,13 @@ class Flight {
 
   /** Waits until the read has settled; rejects if the signal aborts first. */
   async landing(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted(); // perhaps the reader's doing
     if (this.#landing === undefined) {
       // Attached once per read, so that waits that are given up leave nothing behind.
       const land = () => this.#landing!.resolve();
       this.read.then(land, land);
       this.#landing = Promise.withResolvers();
     }
+    signal.throwIfAborted(); // the reader itself may have aborted it
     const giveUp = () => {
       this.#landing!.reject(signal.reason);
       this.#landing = Promise.withResolvers();

@@ -43,6 +43,8 @@ export class TlsConnfd implements Conn {
   #chunk: Uint8Array | null = null;
   #ended = false;
   #error: unknown;
+  /** The last write to the TCP connection. */
+  #written: Promise<unknown> = Promise.resolve();
   /** Makes a pending `read` check again. */
   #wake = (): void => {};
   /** Whether to read from the TCP connection: only while a caller waits. */
@@ -136,8 +138,14 @@ export class TlsConnfd implements Conn {
   /** Sends TLS's close_notify and FIN; resolves when the kernel has them and all bytes before. */
   closeWrite(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#socket.once("close", () => reject(this.#error));
-      this.#socket.end(resolve);
+      let ended = false;
+      this.#socket.once("close", () => {
+        if (!ended) reject(this.#error);
+      });
+      this.#socket.end(() => {
+        ended = true; // though close_notify may still be on its way to the kernel
+        this.#written.then(() => resolve(), reject);
+      });
     });
   }
 
@@ -164,6 +172,8 @@ export class TlsConnfd implements Conn {
     const buf = new Uint8Array(BUFSIZE);
     const fail = (error: unknown) => this.#fail(error) as Error;
     let first: Uint8Array | undefined = hello;
+    const write = (p: Uint8Array) => this.#written = rioWriten(tcp, p);
+    const written = () => this.#written;
     const wanted = () => this.#wanted ? undefined : new Promise<void>((go) => this.#want = go);
     return new Duplex({
       allowHalfOpen: true,
@@ -179,12 +189,14 @@ export class TlsConnfd implements Conn {
         }
       },
       write(p: Uint8Array, _encoding, done) {
-        rioWriten(tcp, p).then(() => done(), (error) => done(fail(error)));
+        write(p).then(() => done(), (error) => done(fail(error)));
       },
       final(done) {
         tcp.closeWrite().then(() => done(), (error) => done(fail(error)));
       },
-      destroy(error, done) {
+      // Once both sides have ended, TLSSocket destroys it without waiting for close_notify.
+      async destroy(error, done) {
+        if (!error) await written().catch(() => {});
         tcp[Symbol.dispose]();
         done(error);
       },
@@ -207,6 +219,8 @@ export class TlsListenfd {
   /** Clients without a complete ClientHello, and those after it: since when; oldest first. */
   readonly #silent = new Map<Deno.TcpConn, number>();
   readonly #shaking = new Map<Deno.TcpConn, number>();
+  /** A connection that waits for its handshake to begin. */
+  #waiting: Deno.TcpConn | undefined;
   /** Resolves when a handshake ends. */
   #end = Promise.withResolvers<void>();
   #accepting = false;
@@ -232,7 +246,11 @@ export class TlsListenfd {
 
   /** Connections that `accept` hasn't returned yet. */
   get shaking(): number {
-    return this.#silent.size + this.#shaking.size + this.#shaken.length;
+    return this.#handshakes + this.#shaken.length + (this.#waiting === undefined ? 0 : 1);
+  }
+
+  get #handshakes(): number {
+    return this.#silent.size + this.#shaking.size;
   }
 
   /**
@@ -254,7 +272,7 @@ export class TlsListenfd {
   close(): void {
     this.#closed = true;
     this.#listenfd.close();
-    const conns = [...this.#silent.keys(), ...this.#shaking.keys(), ...this.#shaken];
+    const conns = [...this.#silent.keys(), ...this.#shaking.keys(), ...this.#shaken.splice(0)];
     for (const conn of conns) conn[Symbol.dispose]();
   }
 
@@ -263,43 +281,37 @@ export class TlsListenfd {
     this.#accepting = true;
     while (this.#callers.length > 0) {
       try {
-        const conn = await this.#listenfd.accept();
-        this.#silent.set(conn, performance.now());
-        await this.#makeRoom();
-        this.#shakeHands(conn);
+        const conn = this.#waiting = await this.#listenfd.accept();
+        while (this.#handshakes >= MAX_HANDSHAKES && !this.#closed) await this.#makeRoom();
+        this.#waiting = undefined;
+        if (this.#closed) conn[Symbol.dispose]();
+        else this.#shakeHands(conn);
       } catch (error) {
         // The client reset its connection in the queue.
         if (error instanceof Deno.errors.NotConnected) continue;
-        // Out of descriptors: free one of an unfinished handshake.
-        if (!(error instanceof Deno.errors.BadResource) && this.#evict(Infinity)) continue;
-        this.#callers.shift()?.reject(error);
+        // Out of descriptors, perhaps: an unfinished handshake can free one.
+        const final = error instanceof Deno.errors.BadResource || this.#handshakes === 0;
+        if (final) this.#callers.shift()?.reject(error);
+        else await this.#makeRoom();
       }
     }
     this.#accepting = false;
   }
 
-  /** Waits until no more than `MAX_HANDSHAKES` are under way. */
-  async #makeRoom(): Promise<void> {
-    while (this.#silent.size + this.#shaking.size > MAX_HANDSHAKES && !this.#closed) {
-      if (this.#evict(performance.now() - HANDSHAKE_TURN)) continue;
-      await within(HANDSHAKE_TURN / 10, this.#end.promise);
-    }
-  }
-
   /**
-   * Closes the oldest client without a ClientHello, else the oldest after it, if it has been so
-   * since `time`.
+   * Closes the oldest client without a ClientHello, else the oldest after it, if it has had its
+   * turn; otherwise waits for a moment, or until a handshake ends.
    */
-  #evict(time: number): boolean {
+  async #makeRoom(): Promise<void> {
     for (const clients of [this.#silent, this.#shaking]) {
       for (const [conn, since] of clients) {
-        if (since > time) break;
+        if (since > performance.now() - HANDSHAKE_TURN) break;
         clients.delete(conn);
         conn[Symbol.dispose]();
-        return true;
+        return;
       }
     }
-    return false;
+    await within(HANDSHAKE_TURN / 10, this.#end.promise);
   }
 
   async #shakeHands(tcp: Deno.TcpConn): Promise<void> {
@@ -311,6 +323,7 @@ export class TlsListenfd {
       conn[Symbol.dispose]();
     });
     try {
+      this.#silent.set(tcp, performance.now());
       const hello = await readHello(tcp);
       this.#silent.delete(tcp);
       this.#shaking.set(tcp, performance.now());
@@ -326,7 +339,7 @@ export class TlsListenfd {
       const cause = late
         ? new Deno.errors.TimedOut(`no answer for ${HANDSHAKE_TIMEOUT / 1000} s`)
         : evicted
-        ? new Deno.errors.Interrupted(`gave way: ${MAX_HANDSHAKES} others are under way`)
+        ? new Deno.errors.Interrupted(`gave way after ${HANDSHAKE_TURN / 1000} s`)
         : error;
       if (!this.#closed) this.#onError?.(label("TLS handshake", cause), remoteAddr);
     } finally {

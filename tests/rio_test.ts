@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { chomp, MAXLINE, Rio, RIO_BUFSIZE, rioReadn, rioWriten } from "@netp/rio/rio";
+import { turn } from "./clock.ts";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
 /** All that `readlineb` has to say of a reader. */
@@ -380,6 +381,18 @@ Deno.test("an abort by the reader itself isn't missed", async () => {
   };
   const { signal } = controller;
   await assertRejects(() => new Rio({ read }).readline({ signal }), Error, "enough");
+
+  // What the read itself threw goes to the next call.
+  const aborted = new AbortController();
+  const failing = new Rio({
+    read() {
+      aborted.abort(new Error("enough"));
+      return Promise.reject(new Error("gone"));
+    },
+  });
+  await assertRejects(() => failing.readline({ signal: aborted.signal }), Error, "enough");
+  await turn(); // an unhandled rejection would end the test
+  await assertRejects(() => failing.readline(), Error, "gone");
 });
 
 Deno.test("what a failed read has added to the buffer is given back", async () => {
