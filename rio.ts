@@ -3,9 +3,8 @@
  * anything with a `read` method. The names are those of csapp.c, in camelCase. The file stands
  * alone: it imports nothing at run time.
  *
- * All ways to read are built on three steps. `Rio.#wait` reads bytes into the buffer, and nothing
- * else waits; `LineBuffer.find` finds where a line ends; `LineBuffer.move` and `take` give bytes
- * out.
+ * All ways to read are built on three steps. `Rio.#wait` reads bytes into the buffer;
+ * `LineBuffer.find` finds where a line ends; `LineBuffer.move` and `take` give bytes out.
  *
  * @module
  */
@@ -159,7 +158,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #throws: boolean;
   /** The buffer is empty, and the rest of a line that was too long comes next. */
   #skipping = false;
-  /** The pending read of the reader, whether or not a call still waits for it. */
+  /** The pending read of a call with a signal, whether or not the call still waits for it. */
   #flight: Flight | undefined;
   /** Calls, and waits within a call, whose callers haven't resumed yet. */
   #calls = 0;
@@ -184,61 +183,88 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     this.#throws = tooLong === "throw";
   }
 
-  /**
-   * The one place that reads: waits until the buffer holds what `LineBuffer.find` is asked for, and
-   * returns how many bytes it is; 0 means EOF. Part of a call, or, if `alone`, all of one.
-   */
-  async #wait(goal: Goal, limit: number, options?: ReadOptions, alone = false): Promise<number> {
-    if (alone) this.#start();
-    const buffer = this.#buffer;
-    const signal = options?.signal;
-    this.#calls++;
-    try {
-      for (let empty = 0;;) {
-        signal?.throwIfAborted();
-        const n = buffer.find(goal, limit);
-        if (n > 0) return goal === "line" ? this.#checkLine(n) : n;
-        if (buffer.ended) {
-          buffer.ended = false;
-          return 0;
-        }
-        const flight = this.#flight ??= new Flight(this.#reader, buffer.room());
-        if (signal) await flight.landing(signal);
-        this.#flight = undefined;
-        const count = await flight.read;
-        if (count !== null) empty = checkRead(count, flight.room.length, empty);
-        buffer.append(flight.room, count);
-        if (this.#skipping) this.#skipLine();
-      }
-    } finally {
-      this.#finish(alone);
-    }
-  }
-
-  /** Does what `#wait` does, if no wait is needed; otherwise returns 0. */
-  #now(goal: Goal, limit: number, options?: ReadOptions): number {
+  /** Begins a call: returns what is asked for, if the buffer holds it. */
+  #begin(goal: Goal, limit: number, options?: ReadOptions): number | undefined {
     this.#start(options);
     const n = this.#buffer.find(goal, limit);
-    if (n > 0) {
-      this.#calls++;
-      this.#finish(true);
-    }
-    return n;
+    if (n < 0) return undefined;
+    this.#calls++;
+    this.#finish(1);
+    return this.#check(goal, n);
   }
 
-  /** Checks that a call may begin. */
   #start(options?: ReadOptions): void {
     if (this.#calls > 0) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();
   }
 
   /**
-   * Ends a call just before its caller resumes: a microtask from now, or two if a method of ours
-   * awaits it in between.
+   * Reads until the buffer holds what is asked for, and returns how many bytes it is; 0 means EOF.
+   * The user's code resumes `hops` microtasks later. The first read, mostly the only one, does
+   * without an async function: that would be a twentieth of a busy server's time.
    */
-  #finish(alone: boolean): void {
-    if (alone) RESOLVED.then(this.#end);
-    else RESOLVED.then(() => RESOLVED.then(this.#end));
+  #wait(goal: Goal, limit: number, options?: ReadOptions, hops = 2): Promise<number> {
+    const read = this.#read(options?.signal);
+    this.#calls++;
+    return read.then((count) => {
+      try {
+        const n = this.#land(count, goal, limit);
+        return n < 0 ? this.#waitOn(goal, limit, options, hops + 1) : n;
+      } finally {
+        this.#finish(hops);
+      }
+    }, (error) => {
+      this.#finish(hops);
+      throw error;
+    });
+  }
+
+  /** Goes on with a wait whose first read brought too little. */
+  async #waitOn(goal: Goal, limit: number, options: ReadOptions | undefined, hops: number) {
+    this.#calls++;
+    try {
+      for (;;) {
+        const n = this.#land(await this.#read(options?.signal), goal, limit);
+        if (n >= 0) return n;
+      }
+    } finally {
+      this.#finish(hops);
+    }
+  }
+
+  /** The one place that reads. A read that a call has given up is waited for first. */
+  #read(signal?: AbortSignal): Promise<number | null> {
+    if (signal !== undefined) return this.#readUntil(signal);
+    const read = this.#flight?.read ?? Promise.resolve(this.#reader.read(this.#buffer.room()));
+    this.#flight = undefined;
+    return read;
+  }
+
+  /** As `#read`, but gives up when the signal aborts. */
+  async #readUntil(signal: AbortSignal): Promise<number | null> {
+    signal.throwIfAborted();
+    const flight = this.#flight ??= new Flight(this.#read());
+    await flight.landing(signal);
+    this.#flight = undefined;
+    return flight.read;
+  }
+
+  /** Takes in what was read; then returns as `find` does. */
+  #land(count: number | null, goal: Goal, limit: number): number {
+    this.#buffer.append(count);
+    if (this.#skipping) this.#skipLine();
+    return this.#check(goal, this.#buffer.find(goal, limit));
+  }
+
+  #check(goal: Goal, n: number): number {
+    if (n === 0) this.#buffer.ended = false; // EOF is reported once
+    return goal === "line" ? this.#checkLine(n) : n;
+  }
+
+  /** Ends a call `hops` microtasks from now, just before the user's code resumes. */
+  #finish(hops: number): void {
+    if (hops === 1) RESOLVED.then(this.#end);
+    else RESOLVED.then(() => this.#finish(hops - 1));
   }
 
   /**
@@ -284,10 +310,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /** Moves a line and a NUL, or bytes, to usrbuf: at once if the buffer holds them. */
   #move(goal: Goal, usrbuf: Uint8Array, limit: number, options?: ReadOptions) {
-    const n = this.#now(goal, limit, options);
-    if (n === 0) return this.#moveParts(goal, usrbuf, limit, options);
+    const n = this.#begin(goal, limit, options);
+    if (n === undefined) return this.#moveParts(goal, usrbuf, limit, options);
     this.#buffer.move(usrbuf, 0, n);
-    if (goal === "piece") usrbuf[n] = 0;
+    if (goal === "piece" && n > 0) usrbuf[n] = 0;
     return n;
   }
 
@@ -299,7 +325,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     try {
       for (let more = true; more;) {
         const want = Math.min(limit - done, buffer.max);
-        const n = await this.#wait(goal, want, options);
+        let n = buffer.find(goal, want);
+        if (n < 0) n = await this.#wait(goal, want, options);
         if (n === 0) buffer.ended = done > 0; // then the next call reports EOF
         more = n === want && done + n < limit && !(goal === "piece" && buffer.isLine(n));
         buffer.move(usrbuf, done, n);
@@ -309,7 +336,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
       buffer.unread(usrbuf.subarray(0, done));
       throw error;
     } finally {
-      this.#finish(false);
+      this.#finish(2);
     }
     if (goal === "piece" && done > 0) usrbuf[done] = 0;
     return done;
@@ -322,7 +349,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   async read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     if (p.length === 0) return 0;
-    const here = this.#now("bytes", 1, options) || await this.#wait("bytes", 1, options);
+    const here = this.#begin("bytes", 1, options) ?? await this.#wait("bytes", 1, options);
     if (here === 0) return null;
     const n = Math.min(p.length, this.#buffer.length);
     this.#buffer.move(p, 0, n);
@@ -345,7 +372,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   async fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
     checkRange("fill the buffer: n", n, 1, this.#buffer.max);
-    return (this.#now("bytes", n, options) || await this.#wait("bytes", n, options)) === n;
+    return (this.#begin("bytes", n, options) ?? await this.#wait("bytes", n, options)) === n;
   }
 
   /** Returns a copy of what is buffered, and takes none of it. */
@@ -362,7 +389,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
     const bound = this.#maxline;
-    const n = this.#now("line", bound, options) || await this.#wait("line", bound, options);
+    const n = this.#begin("line", bound, options) ?? await this.#wait("line", bound, options);
     return this.#takeLine(n);
   }
 
@@ -406,7 +433,12 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * ```
    */
   ready(options?: ReadOptions): Promise<number> {
-    return this.#wait("line", this.#maxline, options, true);
+    try {
+      const n = this.#begin("line", this.#maxline, options);
+      return n === undefined ? this.#wait("line", this.#maxline, options, 1) : Promise.resolve(n);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -416,7 +448,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   takeLine(): Uint8Array<ArrayBuffer> | null {
     this.#start();
-    return this.#takeLine(this.#buffer.find("line", this.#maxline));
+    return this.#takeLine(this.#checkLine(this.#buffer.find("line", this.#maxline)));
   }
 
   /**
@@ -457,7 +489,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   #takeLine(n: number): Uint8Array<ArrayBuffer> | null {
-    return n > 0 ? this.#buffer.take(this.#checkLine(n)) : null;
+    return n > 0 ? this.#buffer.take(n) : null;
   }
 
   #isTooLong(n: number): boolean {
@@ -483,6 +515,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
 const RESOLVED = Promise.resolve();
 const EMPTY = new ArrayBuffer(0);
+const NOTHING = new Uint8Array(0);
 const ONES = 0x01010101;
 const HIGH_BITS = 0x80808080;
 const SHORT = 32; // bytes: a loop moves fewer than this faster than a view does
@@ -499,6 +532,10 @@ class LineBuffer {
   end = 0;
   /** EOF comes after these bytes. */
   ended = false;
+  /** What `room` returned last. */
+  #room: Uint8Array = NOTHING;
+  /** Reads in a row that took 0 bytes. */
+  #empty = 0;
   /** How many of these bytes, from the first on, are known to hold no delimiter. */
   #seen = 0;
   #bytes: Uint8Array<ArrayBuffer>;
@@ -526,7 +563,7 @@ class LineBuffer {
 
   /**
    * Returns the length of what is asked for, from `pos` on: a line, `limit` bytes, or all that is
-   * left before EOF; 0 if it isn't complete yet.
+   * left before EOF; -1 if it isn't complete yet.
    */
   find(goal: Goal, limit: number): number {
     const stop = Math.min(this.end, this.pos + limit);
@@ -536,7 +573,7 @@ class LineBuffer {
       if (at >= 0) return this.#seen + 1;
     }
     const n = stop - this.pos;
-    return n === limit || this.ended ? n : 0;
+    return n === limit || this.ended ? n : -1;
   }
 
   /** Returns where the first delimiter from `start` to `stop` is, or -1. */
@@ -618,12 +655,14 @@ class LineBuffer {
     const min = this.#min;
     const size = this.end === length || length > max ? max : this.length < min ? min : length;
     this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
-    return this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
+    return this.#room = this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
 
   /** Takes in what was read into `room`. */
-  append(room: Uint8Array, count: number | null): void {
+  append(count: number | null): void {
+    const room = this.#room;
     this.ended = count === null;
+    this.#empty = count === null ? 0 : checkRead(count, room.length, this.#empty);
     if (count === null) return;
     if (room.buffer !== this.#bytes.buffer) { // `unread` has moved the bytes since
       this.#bytes.set(room.subarray(0, count), this.end);
@@ -644,7 +683,7 @@ class LineBuffer {
   #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
     if (pos === this.pos && memory === this.#bytes) return;
     this.#copy = EMPTY;
-    memory.set(this.#bytes.subarray(this.pos, this.end), pos);
+    if (this.length > 0) memory.set(this.#bytes.subarray(this.pos, this.end), pos);
     this.end += pos - this.pos;
     this.pos = pos;
     if (memory === this.#bytes) return;
@@ -660,24 +699,19 @@ function allocate(length: number): Uint8Array<ArrayBuffer> {
 
 /** A read that can be waited for more than once. */
 class Flight {
-  readonly read: Promise<number | null>;
-  #landing: PromiseWithResolvers<void> | undefined;
+  #landing = Promise.withResolvers<void>();
 
-  constructor(reader: Reader, readonly room: Uint8Array) {
-    this.read = reader.read(room);
+  constructor(readonly read: Promise<number | null>) {
+    // Once per read, so that waits that are given up leave nothing behind.
+    const land = () => this.#landing.resolve();
+    read.then(land, land);
   }
 
   /** Waits until the read has settled; rejects if the signal aborts first. */
   async landing(signal: AbortSignal): Promise<void> {
-    if (this.#landing === undefined) {
-      // Attached once per read, so that waits that are given up leave nothing behind.
-      const land = () => this.#landing!.resolve();
-      this.read.then(land, land);
-      this.#landing = Promise.withResolvers();
-    }
     signal.throwIfAborted(); // the reader itself may have aborted it
     const giveUp = () => {
-      this.#landing!.reject(signal.reason);
+      this.#landing.reject(signal.reason);
       this.#landing = Promise.withResolvers();
     };
     signal.addEventListener("abort", giveUp);

@@ -373,6 +373,11 @@ Deno.test("a read in parts that is aborted stays whole, whenever another begins"
   }
 });
 
+Deno.test("a read may return its count at once, as JavaScript allows", async () => {
+  const read = (p: Uint8Array) => p.fill(0x0a).length as unknown as Promise<number>;
+  assertEquals(text((await new Rio({ read }).readline())!), "\n");
+});
+
 Deno.test("an abort by the reader itself isn't missed", async () => {
   const controller = new AbortController();
   const read = () => {
@@ -784,10 +789,12 @@ for (const [way, next] of SIGNAL_WAYS) {
       const parts = ["ab", "cd"];
       const late = Promise.withResolvers<number | null>();
       let room: Uint8Array = new Uint8Array(0);
+      let reads = 0;
       const rio = new Rio({
         read(p) {
           const part = parts.shift();
           room = p;
+          reads++;
           if (part === undefined) return late.promise;
           p.set(bytes(part));
           return Promise.resolve(part.length);
@@ -799,7 +806,9 @@ for (const [way, next] of SIGNAL_WAYS) {
       read.then((text) => outcome = `read ${text}`, (error) => outcome = error.message);
       for (let i = 0; i < microtasks; i++) await null;
       stop.abort(new Error("enough"));
+      const started = reads;
       for (let i = 0; i < 50; i++) await null;
+      assertEquals(reads, started, "a read was started after the abort");
       if (way !== "read") assertEquals(outcome, "enough", `after ${microtasks} microtasks`);
       else assert(/enough|read ab/.test(outcome), outcome);
       const rest = rio.readline();
