@@ -204,9 +204,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * without an async function: that would be a twentieth of a busy server's time.
    */
   #wait(goal: Goal, limit: number, options?: ReadOptions, hops = 2): Promise<number> {
-    const read = this.#read(options?.signal);
     this.#calls++;
-    return read.then((count) => {
+    return this.#read(options?.signal).then((count) => {
       try {
         const n = this.#land(count, goal, limit);
         return n < 0 ? this.#waitOn(goal, limit, options, hops + 1) : n;
@@ -235,9 +234,13 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   /** The one place that reads. A read that a call has given up is waited for first. */
   #read(signal?: AbortSignal): Promise<number | null> {
     if (signal !== undefined) return this.#readUntil(signal);
-    const read = this.#flight?.read ?? Promise.resolve(this.#reader.read(this.#buffer.room()));
-    this.#flight = undefined;
-    return read;
+    try {
+      return this.#flight?.read ?? Promise.resolve(this.#reader.read(this.#buffer.room()));
+    } catch (error) { // thrown at once
+      return Promise.reject(error);
+    } finally {
+      this.#flight = undefined;
+    }
   }
 
   /** As `#read`, but gives up when the signal aborts. */

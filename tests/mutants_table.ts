@@ -79,14 +79,14 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "a read that was given up is forgotten",
-      "const read = this.#flight?.read ?? Promise",
-      "const read = Promise",
+      "return this.#flight?.read ?? Promise",
+      "return Promise",
       "rio",
     ],
     [
       "a read that was given up comes twice",
-      "    this.#flight = undefined;\n    return read;\n",
-      "    return read;\n",
+      "    } finally {\n      this.#flight = undefined;\n",
+      "    } finally {\n",
       "rio",
     ],
     [

@@ -275,6 +275,21 @@ for (const [way, next] of Object.entries(WAYS)) {
     slow.reads[1].end("!");
     assertEquals(await nine, 9);
 
+    // The reader itself begins one.
+    const parts = ["8 by", "tes\n"];
+    const within: Promise<unknown>[] = [];
+    const reentered: Rio = new Rio({
+      read(p) {
+        within.push(assertRejects(() => reentered.readline(), Error, "another read"));
+        p.set(bytes(parts[0]));
+        return Promise.resolve(parts.shift()!.length);
+      },
+    });
+    if (way !== "read") assertEquals(await next(reentered), "8 bytes\n");
+    else assertEquals(await next(reentered) + await next(reentered), "8 bytes\n");
+    assertEquals(within.length, 2);
+    await Promise.all(within);
+
     // The first has its bytes already; the iterator's are the caller's own, and in order.
     if (way === "for await") return;
     const rio = new Rio(new MemoryReader(["8 bytes\n8 more.\n"]));
