@@ -28,7 +28,9 @@ export function machine(results: Results): [string, string] {
   const { machine: { cpu, cores, os }, versions, date, rounds } = results;
   const names = ["deno", "node", "bun", "go", "gcc", "python3"];
   return [
-    `${cpu}, ${cores} cores, ${os}; ${date}; loopback, medians of ${rounds} rounds`,
+    `${cpu}, ${cores} cores, ${os}; ${date}; loopback, medians of ${rounds} rounds (the curve: ${
+      2 * rounds
+    })`,
     names.filter((name) => versions[name]).map((name) => `${name} ${versions[name]}`).join(", "),
   ];
 }
