@@ -414,9 +414,15 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
         const n = this.#calls > 0 ? 0 : this.#buffer.find("line", this.#maxline);
         return n > 0 && !this.#isTooLong(n)
           ? Promise.resolve({ value: this.#buffer.take(n) })
-          : this.readline().then((value) => value ? { value } : { value: undefined, done: true });
+          : this.#next();
       },
     };
+  }
+
+  async #next(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, undefined>> {
+    const bound = this.#maxline;
+    const n = this.#begin("line", bound) ?? await this.#wait("line", bound);
+    return n > 0 ? { value: this.#buffer.take(n) } : { value: undefined, done: true };
   }
 
   /**

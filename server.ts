@@ -176,8 +176,8 @@ export interface ServeOptions extends ConnectionOptions {
    */
   grace?: number;
   /**
-   * After the signal, the most connections to accept from the queue. Default:
-   * {@linkcode LISTENQ}.
+   * After the signal, the most connections to accept from the queue, besides TLS handshakes under
+   * way. Default: {@linkcode LISTENQ}.
    */
   backlog?: number;
 }
@@ -225,7 +225,11 @@ export async function serve(
   checkTime("serve: grace", grace);
   const connections = new Connections(handler, options);
   const accepting = { waiting: false, calls: 0 };
+  let open = true;
   const close = () => {
+    if (!open) return;
+    open = false;
+    connections.lose(listenfd.shaking ?? 0);
     try {
       listenfd.close();
     } catch {
@@ -238,9 +242,8 @@ export async function serve(
     cancels.push(
       whenEmpty(accepting, listenfd, close),
       inTime(grace, () => {
-        const { shaking = 0 } = listenfd;
         close();
-        connections.cut(shaking);
+        connections.cut();
       }),
     );
   };
@@ -248,7 +251,7 @@ export async function serve(
   signal?.addEventListener("abort", stop);
 
   let lastError: string | undefined;
-  for (let late = 0; late <= backlog;) {
+  for (let late = 0; late <= backlog + (listenfd.shaking ?? 0);) {
     await connections.slot(signal);
     accepting.waiting = true;
     accepting.calls++;
@@ -260,7 +263,10 @@ export async function serve(
       connections.add(conn);
     } catch (error) {
       accepting.waiting = false;
-      if (error instanceof Deno.errors.BadResource) break; // listenfd was closed
+      if (error instanceof Deno.errors.BadResource) { // listenfd was closed
+        open = false;
+        break;
+      }
       // The client reset its connection in the queue.
       if (error instanceof Deno.errors.NotConnected) continue;
       // Out of descriptors, for example: accept would fail again at once.

@@ -74,7 +74,7 @@ export class ServeStats {
  * - `reset`: the client reset it or vanished.
  * - `idle`: `idleTimeout`.
  * - `expired`: `maxTime`.
- * - `cut`: the grace ran out.
+ * - `cut`: the grace ran out, or too many others came after the signal.
  * - `refused`: an access rule of the program, such as `--allow`.
  * - `failed`: any other error that the handler threw.
  */
@@ -161,13 +161,14 @@ export class Connections {
     this.#change = Promise.withResolvers();
   }
 
-  /**
-   * Closes all connections, waiting ones included. `others` is how many the listener closed
-   * itself; they are counted too.
-   */
-  cut(others: number): void {
+  /** Counts connections that the listener closes itself. */
+  lose(others: number): void {
     this.stats.accepted += others;
     this.stats.closed.cut += others;
+  }
+
+  /** Closes all connections, waiting ones included. */
+  cut(): void {
     for (const connection of this.#active) this.#end(connection, "cut");
     for (const conn of this.#waiting.splice(0)) {
       conn[Symbol.dispose]();

@@ -227,10 +227,31 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "who shakes hands at the end of the grace isn't counted",
-      "connections.cut(shaking);",
-      "connections.cut(0);",
+      "    connections.lose(listenfd.shaking ?? 0);\n",
+      "",
       "serve",
       "end of the grace",
+    ],
+    [
+      "who shakes hands at the end of the grace is counted twice",
+      "    if (!open) return;\n",
+      "",
+      "serve",
+      "end of the grace",
+    ],
+    [
+      "who shakes hands after the signal is overtaken by the backlog",
+      "late <= backlog + (listenfd.shaking ?? 0);",
+      "late <= backlog;",
+      "serve",
+      "a place besides the backlog",
+    ],
+    [
+      "what the listener's owner closes is counted as cut",
+      "        open = false;\n        break;\n",
+      "        break;\n",
+      "serve",
+      "the listener's owner closes",
     ],
     [
       "bytes are counted before they are written",

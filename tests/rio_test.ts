@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { chomp, MAXLINE, Rio, RIO_BUFSIZE, rioReadn, rioWriten } from "@netp/rio/rio";
+import { chomp, MAXLINE, type Reader, Rio, RIO_BUFSIZE, rioReadn, rioWriten } from "@netp/rio/rio";
 import { turn } from "./clock.ts";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
@@ -324,17 +324,38 @@ Deno.test("no microtask before a read settles lets another begin", async () => {
     (rio) => rio.ready(),
     (rio) => rio.fill(8),
     (rio) => rio.fill(100),
+    (rio) => rio[Symbol.asyncIterator]().next(),
+  ];
+  const fail = () => {
+    throw new Error("at once");
+  };
+  const readers: (() => Reader)[] = [
+    () => new MemoryReader(["8 bytes\n", "8 more.\n"]),
+    () => new MemoryReader(["8 by", "tes\n"]),
+    () => new MemoryReader(["8 by", new Error("later")]),
+    () => ({ read: fail }),
+    () => {
+      const reader = new MemoryReader(["8 by"]);
+      let reads = 0;
+      return { read: (p: Uint8Array) => reads++ === 0 ? reader.read(p) : fail() };
+    },
   ];
   for (const read of reads) {
-    for (let begin = 0; begin < 20; begin++) {
-      const rio = new Rio(new MemoryReader(["8 bytes\n", "8 more.\n"]));
-      let settled = false;
-      const settle = () => settled = true;
-      read(rio).then(settle, settle);
-      for (let i = 0; i < begin; i++) await null;
-      const second = rio.readline();
-      if (settled) await second;
-      else await assertRejects(() => second, Error, "another read");
+    for (const [i, reader] of readers.entries()) {
+      for (let begin = 0; begin < 20; begin++) {
+        const rio = new Rio(reader());
+        let settled = false;
+        const settle = () => settled = true;
+        read(rio).then(settle, settle);
+        for (let i = 0; i < begin; i++) await null;
+        let refused = false;
+        try {
+          rio.peek();
+        } catch {
+          refused = true;
+        }
+        assertEquals(refused, !settled, `${read}, reader ${i}, after ${begin} microtasks`);
+      }
     }
   }
 });

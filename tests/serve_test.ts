@@ -261,6 +261,24 @@ Deno.test("after the signal the queue is emptied, and no more than the backlog i
   assertEquals([stats.accepted, listenfd.closed], [4, true]);
 });
 
+Deno.test("after the signal who shakes hands has a place besides the backlog, or is cut and counted", async () => {
+  const given = Array.from({ length: 9 }, () => new FakeConn());
+  const { listenfd, stop, stats, served } = serving(given, () => Promise.resolve(), { backlog: 3 });
+  listenfd.shaking = 1;
+  stop.abort();
+  await served;
+  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [6, 5, 1]);
+});
+
+Deno.test("who shakes hands when the listener's owner closes it isn't the server's to count", async () => {
+  const { listenfd, stats, served } = serving([], () => Promise.resolve());
+  await turn();
+  listenfd.shaking = 1;
+  listenfd.close();
+  await served;
+  assertEquals([stats.accepted, stats.closed.cut], [0, 0]);
+});
+
 Deno.test("after the signal the listener stays while somebody comes or shakes hands", async () => {
   using clock = new Clock();
   const { listenfd, stop, stats, served } = serving([], () => Promise.resolve());
