@@ -163,6 +163,13 @@ export class TlsConnfd implements Conn {
     return this.#error;
   }
 
+  /** Fails the handshake if it isn't done soon after EOF: TLSSocket would wait for ever. */
+  async #left(): Promise<void> {
+    const done = this.#handshake.promise.then(() => true, () => true);
+    if (await within(HANDSHAKE_TURN, done)) return;
+    this.#fail(new Deno.errors.UnexpectedEof("the client closed the connection"));
+  }
+
   /**
    * The TCP connection as a node:stream, starting with the bytes already read. It reads only
    * while a caller waits: TLSSocket alone would read on and buffer without bound.
@@ -174,6 +181,7 @@ export class TlsConnfd implements Conn {
     let first: Uint8Array | undefined = hello;
     const write = (p: Uint8Array) => this.#written = rioWriten(tcp, p);
     const written = () => this.#written;
+    const left = () => this.#left();
     const wanted = () => this.#wanted ? undefined : new Promise<void>((go) => this.#want = go);
     return new Duplex({
       allowHalfOpen: true,
@@ -183,6 +191,7 @@ export class TlsConnfd implements Conn {
           const bytes = first;
           first = undefined;
           const n = bytes === undefined ? await tcp.read(buf) : 0;
+          if (n === null) left();
           this.push(bytes ?? (n === null ? null : buf.slice(0, n)));
         } catch (error) {
           this.destroy(fail(error));

@@ -491,6 +491,13 @@ export const MUTANTS: Mutant[] = [
       "accept goes on behind",
     ],
     [
+      "a client that ends in its handshake is waited for",
+      "          if (n === null) left();\n",
+      "",
+      "tls",
+      "ends in the middle",
+    ],
+    [
       "nobody gives way",
       "if (since > performance.now() - HANDSHAKE_TURN) break;",
       "break;",

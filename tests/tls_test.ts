@@ -274,6 +274,22 @@ Deno.test("a handshake has ten seconds, whether its client is silent or stops in
   await accepted;
 });
 
+Deno.test("a handshake is over when its client ends in the middle", async () => {
+  const { listenfd, faults } = listen();
+  const { port } = listenfd.addr;
+  const accepted = assertRejects(() => listenfd.accept(), Deno.errors.BadResource);
+  for (const some of ["\x16\x03\x01", "\x16\x03\x01\x00\x04\x01\x00\x10\x00"]) {
+    using leaving = await Deno.connect({ hostname: LOCAL, port });
+    await leaving.write(bytes(some));
+    await leaving.closeWrite();
+    await closed(leaving);
+  }
+  while (listenfd.shaking > 0) await turn();
+  assertEquals(faults, Array(2).fill("TLS handshake: the client closed the connection"));
+  listenfd.close();
+  await accepted;
+});
+
 Deno.test("accept goes on behind a handshake that failed, and one that came back to nobody", async () => {
   const { listenfd, faults } = listen();
   const { port } = listenfd.addr;
