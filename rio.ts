@@ -193,6 +193,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return this.#check(goal, n);
   }
 
+  /** Checks that a call may begin. */
   #start(options?: ReadOptions): void {
     if (this.#calls > 0) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();

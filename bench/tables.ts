@@ -25,12 +25,11 @@ export function fill(page: string, results: Results): string {
 
 /** The machine and the versions of everything measured, in two lines. */
 export function machine(results: Results): [string, string] {
-  const { machine: { cpu, cores, os }, versions, date, rounds } = results;
+  const { machine: { cpu, cores, os }, versions, date, rounds, curve } = results;
   const names = ["deno", "node", "bun", "go", "gcc", "python3"];
   return [
-    `${cpu}, ${cores} cores, ${os}; ${date}; loopback, medians of ${rounds} rounds (the curve: ${
-      2 * rounds
-    })`,
+    `${cpu}, ${cores} cores, ${os}; ${date}; loopback, medians of ${rounds} rounds ` +
+    `(the curve: ${curve[0].linesPerSecond.length})`,
     names.filter((name) => versions[name]).map((name) => `${name} ${versions[name]}`).join(", "),
   ];
 }
