@@ -51,7 +51,7 @@ async function compileC(name: string): Promise<string> {
 }
 
 async function judge(start: string): Promise<Verdicts> {
-  const args = ["run", "--allow-all", `${ROOT}judge.ts`, "--json", `--start=${start}`];
+  const args = ["run", "--allow-all", `${ROOT}tools/judge.ts`, "--json", `--start=${start}`];
   const { stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
   return JSON.parse(new TextDecoder().decode(stdout));
 }

@@ -27,9 +27,12 @@ const ours = (...flags: string[]): Client => async (port, load, seconds) => {
   // Like loadgen, whose warm-up is the first fifth of all seconds.
   const shape = { connections, depth, length, seconds: seconds * 5 / 6 };
   const given = Object.entries(shape).map(([name, value]) => `--${name}=${value}`);
-  const output = await run(deno("../load.ts", "127.0.0.1", port, "--json", ...given, ...flags), {
-    stderr: "null",
-  });
+  const output = await run(
+    deno("../tools/load.ts", "127.0.0.1", port, "--json", ...given, ...flags),
+    {
+      stderr: "null",
+    },
+  );
   const { summary } = JSON.parse(output.split("\n").at(-1)!);
   const { linesPerSecond: rate, busy, workers = 1, milliseconds } = summary;
   const cpu = busy * workers * 1e9 / rate;

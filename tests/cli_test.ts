@@ -172,7 +172,7 @@ async function sources(include: string[], folder = ""): Promise<string[]> {
 Deno.test("the version and the packages are the same everywhere", async () => {
   const read = (name: string) => Deno.readTextFile(new URL(`../${name}`, import.meta.url));
   const config = JSON.parse(await read("deno.json"));
-  const importMap = JSON.parse(await read("npm/import_map.json"));
+  const importMap = JSON.parse(await read("tests/npm/import_map.json"));
   assertEquals(config.version, VERSION);
 
   const packages = Object.values<string>(config.imports);
@@ -187,7 +187,7 @@ Deno.test("the version and the packages are the same everywhere", async () => {
   }
   for (const specifier of inline) {
     if (specifier.startsWith("npm:minimist@")) {
-      const standIn = await read("npm/parse_args.ts");
+      const standIn = await read("tests/npm/parse_args.ts");
       assertEquals(standIn.includes(`"${specifier}"`), true, specifier);
       continue;
     }

@@ -1,12 +1,12 @@
 /** judge: each case is failed by a server that is wrong in just this, and by no good one. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { CLIENT_CASES, ClientTrial } from "../judge/client.ts";
-import { CASES } from "../judge/cases.ts";
-import { Started } from "../judge/process.ts";
-import { longLine } from "../judge/bytes.ts";
-import { STARTED } from "../judge/started.ts";
-import { type Result, tryAll } from "../judge/run.ts";
-import { Trial } from "../judge/trial.ts";
+import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
+import { CASES } from "../tools/judge/cases.ts";
+import { Started } from "../tools/judge/process.ts";
+import { longLine } from "../tools/judge/bytes.ts";
+import { STARTED } from "../tools/judge/started.ts";
+import { type Result, tryAll } from "../tools/judge/run.ts";
+import { Trial } from "../tools/judge/trial.ts";
 import { freePort, has, Program, ROOT, runProgram, startServer } from "./helpers.ts";
 import { EchoServer, type Wrong } from "./judge/servers.ts";
 
@@ -259,7 +259,7 @@ async function judgeStarted(command: string): Promise<Result[]> {
   return await Array.fromAsync(tryAll(trial, CASES));
 }
 
-const judgeScript = (...args: string[]) => Program.script("judge.ts", ...args);
+const judgeScript = (...args: string[]) => Program.script("tools/judge.ts", ...args);
 
 Deno.test("judge.ts tries a server that runs: exit code 0, and plain text where it is piped", async () => {
   await using server = await startServer();
@@ -350,7 +350,7 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
     [/^judge: the client ended with exit code 1\n$/, "--client=/bin/false {host} {port}"],
   ];
   await Promise.all(started.map(async ([expected, flag]) => {
-    const judge = ["run", "--quiet", "--allow-all", "judge.ts", flag];
+    const judge = ["run", "--quiet", "--allow-all", "tools/judge.ts", flag];
     const { code, stdout, stderr } = await runProgram(new Program(Deno.execPath(), judge));
     assertEquals([code, stdout], [3, ""]);
     assertMatch(stderr, expected);

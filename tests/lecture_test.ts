@@ -195,7 +195,7 @@ Deno.test({
       const { code, stdout, stderr } = await runProgram(
         new Program(Deno.execPath(), [
           ...["run", "--quiet", "--allow-run", "--allow-write"],
-          ...["lecture.ts", "--fast", `--svg=${picture}`],
+          ...["tools/lecture.ts", "--fast", `--svg=${picture}`],
         ]),
       );
       assertEquals({ code, stderr }, { code: 0, stderr: "" });
@@ -245,7 +245,7 @@ Deno.test("a picture that can't be written fails before the scene", async () => 
   const { code, stdout, stderr } = await runProgram(
     new Program(Deno.execPath(), [
       ...["run", "--quiet", "--allow-run", "--allow-write"],
-      ...["lecture.ts", "--fast", "--svg=/nonexistent/scene.svg"],
+      ...["tools/lecture.ts", "--fast", "--svg=/nonexistent/scene.svg"],
     ]),
   );
   assertEquals({ code, stdout }, { code: 1, stdout: "" });

@@ -4,13 +4,13 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { Histogram, load, type LoadOptions } from "@netp/rio/load";
 import { Rio, rioWriten } from "@netp/rio/rio";
-import { Connection } from "../load/connection.ts";
-import { Lines } from "../load/lines.ts";
-import { Schedule } from "../load/schedule.ts";
+import { Connection } from "../tools/load/connection.ts";
+import { Lines } from "../tools/load/lines.ts";
+import { Schedule } from "../tools/load/schedule.ts";
 import { bytes, freePort, has, Program, runProgram, startServer, text } from "./helpers.ts";
 
 const script = (...args: (string | number)[]) =>
-  runProgram(Program.script("load.ts", "127.0.0.1", ...args));
+  runProgram(Program.script("tools/load.ts", "127.0.0.1", ...args));
 
 /** Serves each connection, the first of which is number 0, while `act` runs. */
 async function against<T>(
@@ -277,7 +277,7 @@ Deno.test("nobody there: exit code 6; a name that isn't known: 1", async () => {
     stderr,
     /^load: refused: connection \d+, byte 0 \(line 0\): connect to 127\.0\.0\.1 port \d+: Connection refused$/m,
   );
-  const unknown = await runProgram(Program.script("load.ts", "no-such-host.invalid"));
+  const unknown = await runProgram(Program.script("tools/load.ts", "no-such-host.invalid"));
   assertEquals(unknown.code, 1);
   assertMatch(
     unknown.stderr,
@@ -380,7 +380,7 @@ Deno.test("a fault in a thread is told as one in the only one", async () => {
 Deno.test("Ctrl-C ends it, and what was measured so far is printed", async () => {
   await using server = await startServer("--concurrency=100", "--quiet");
   await using program = Program.script(
-    "load.ts",
+    "tools/load.ts",
     "127.0.0.1",
     server.port,
     "--seconds=600",
@@ -448,19 +448,25 @@ Deno.test("TLS and Unix sockets", async () => {
   await using unix = Program.script("server.ts", `--unix=${path}`, "--concurrency=100", "--quiet");
   await unix.stderr.until(/^listening/m);
   const args = [`--unix=${path}`, "--seconds=0.2", "--depth=4"];
-  assertEquals((await runProgram(Program.script("load.ts", ...args))).code, 0);
+  assertEquals((await runProgram(Program.script("tools/load.ts", ...args))).code, 0);
 });
 
 Deno.test("many connections: fair where that is allowed, and said where it isn't", async () => {
   await using server = await startServer("--concurrency=200", "--quiet");
   const args = ["127.0.0.1", server.port, "--connections=120", "--seconds=0.2"];
-  const unfair = await runProgram(Program.script("load.ts", ...args));
+  const unfair = await runProgram(Program.script("tools/load.ts", ...args));
   assertEquals(unfair.code, 0);
   assertMatch(unfair.stderr, /^load: 120 or more connections in a thread starve one another/);
 
   const allowed = ["--allow-net", "--allow-read", "--allow-env"];
   const fair = await runProgram(
-    new Program(Deno.execPath(), ["run", "--quiet", ...allowed, "load.ts", ...args.map(String)]),
+    new Program(Deno.execPath(), [
+      "run",
+      "--quiet",
+      ...allowed,
+      "tools/load.ts",
+      ...args.map(String),
+    ]),
   );
   assertEquals(fair.code, 0);
   assertMatch(fair.stderr, /^load: 127\.0\.0\.1:\d+: 120 connections, .*\n$/);
@@ -471,7 +477,13 @@ Deno.test({
   ignore: !has("script"),
   async fn() {
     await using server = await startServer("--concurrency=100", "--quiet");
-    const run = ["run", "--quiet", "--allow-all", "--import-map=npm/import_map.json", "load.ts"];
+    const run = [
+      "run",
+      "--quiet",
+      "--allow-all",
+      "--import-map=tests/npm/import_map.json",
+      "tools/load.ts",
+    ];
     const args = [...run, "127.0.0.1", `${server.port}`, "--seconds=1"];
     const command = [Deno.execPath(), ...args].join(" ");
     const terminal = new Program("script", ["-qec", command, "/dev/null"]);

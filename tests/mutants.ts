@@ -6,7 +6,7 @@
 import { apply, type Mutant, MUTANTS } from "./mutants_table.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const IMPORT_MAP = "--import-map=npm/import_map.json";
+const IMPORT_MAP = "--import-map=tests/npm/import_map.json";
 /** Milliseconds for a test, and how many times what it takes when the code is whole. */
 const PATIENCE = 10_000;
 const TIMES = 5;

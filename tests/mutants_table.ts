@@ -1040,7 +1040,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "load/histogram.ts",
+    "tools/load/histogram.ts",
     [
       "quantiles are known to 1.6 %",
       "(bucket >>> HALF_BITS) - 1",
@@ -1051,7 +1051,7 @@ export const MUTANTS: Mutant[] = [
     ["what was taken stays", "this.counts.fill(0);", "", "load", "the histogram knows"],
   ),
   ...of(
-    "load/lines.ts",
+    "tools/load/lines.ts",
     [
       "a thousand lines, over and over",
       "rest = line; i > at;",
@@ -1075,7 +1075,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "load/connection.ts",
+    "tools/load/connection.ts",
     [
       "what nobody sent isn't seen",
       "if (n < came.length) throw",
@@ -1113,7 +1113,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "load/fault.ts",
+    "tools/load/fault.ts",
     [
       "refused is a failure of the network",
       `if (error instanceof Deno.errors.ConnectionRefused) return "refused";`,
@@ -1123,7 +1123,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "judge/run.ts",
+    "tools/judge/run.ts",
     [
       "what is skipped has passed",
       `{ verdict: "skipped", saw: error.message }`,
@@ -1140,7 +1140,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "judge/ends.ts",
+    "tools/judge/ends.ts",
     [
       "a last line may stay away",
       `await client.expect("no newline");`,
@@ -1150,7 +1150,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "judge/bytes.ts",
+    "tools/judge/bytes.ts",
     [
       "bytes that differ at the end are the same",
       "(byte, i) => byte !== expected[i]",

@@ -1,6 +1,6 @@
 /** Runs a load: warm-up, the measured seconds, and then the lines still in flight. */
 import process from "node:process";
-import { within } from "../net/time.ts";
+import { within } from "../../net/time.ts";
 import { Fault } from "./fault.ts";
 import type { Thread } from "./generator.ts";
 import { Histogram } from "./histogram.ts";

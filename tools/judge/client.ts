@@ -1,7 +1,7 @@
 /** The cases for a client: judge is the server. */
-import { openListenfd } from "../server.ts";
-import { sleep, within } from "../net/time.ts";
-import { Rio, rioWriten } from "../rio.ts";
+import { openListenfd } from "../../server.ts";
+import { sleep, within } from "../../net/time.ts";
+import { Rio, rioWriten } from "../../rio.ts";
 import { bytes, longLine } from "./bytes.ts";
 import { command, type Program, spawn } from "./process.ts";
 import type { Stand } from "./run.ts";

@@ -1,12 +1,12 @@
 /** The program load.ts: threads, report, exit code. */
-import { log } from "../cli/diagnostics.ts";
-import type { Flags } from "../cli/flags.ts";
-import { exit, run } from "../cli/program.ts";
-import { onSignal, signalCode } from "../cli/signals.ts";
-import type { Stdout } from "../cli/stdout.ts";
-import { openTarget } from "../client/target.ts";
-import { FEW } from "../net/fairness.ts";
-import { rioWriten } from "../rio.ts";
+import { log } from "../../cli/diagnostics.ts";
+import type { Flags } from "../../cli/flags.ts";
+import { exit, run } from "../../cli/program.ts";
+import { onSignal, signalCode } from "../../cli/signals.ts";
+import type { Stdout } from "../../cli/stdout.ts";
+import { openTarget } from "../../client/target.ts";
+import { FEW } from "../../net/fairness.ts";
+import { rioWriten } from "../../rio.ts";
 import { COMMAND_LINE, loadFlags, type Plan, planned } from "./command_line.ts";
 import { drive } from "./drive.ts";
 import { FAULTS } from "./fault.ts";

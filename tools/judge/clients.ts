@@ -1,5 +1,5 @@
 /** Cases of several clients at once. */
-import { sleep, within } from "../net/time.ts";
+import { sleep, within } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { type Case, Failure, Skip } from "./case.ts";
 import { type Client, MANY, type Trial } from "./trial.ts";

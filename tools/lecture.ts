@@ -4,15 +4,15 @@
  *
  * @module
  */
-import type { CommandLine, Flags } from "./cli/flags.ts";
-import { exit, run } from "./cli/program.ts";
-import { onSignal, signalCode } from "./cli/signals.ts";
-import type { Stdout } from "./cli/stdout.ts";
+import type { CommandLine, Flags } from "../cli/flags.ts";
+import { exit, run } from "../cli/program.ts";
+import { onSignal, signalCode } from "../cli/signals.ts";
+import type { Stdout } from "../cli/stdout.ts";
 import { Scene, type Stage } from "./lecture/scene.ts";
 import { svg } from "./lecture/svg.ts";
 import { ROOM, TextFigure } from "./lecture/text.ts";
-import { sleep } from "./net/time.ts";
-import { rioWriten } from "./rio.ts";
+import { sleep } from "../net/time.ts";
+import { rioWriten } from "../rio.ts";
 
 /** Milliseconds to pause before an action and before each event, so that viewers can follow. */
 const PAUSES = { action: 1500, event: 400 };

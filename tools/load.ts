@@ -1,7 +1,7 @@
 /**
  * A load client for echo servers that checks what comes back: no two lines it sends are the same,
  * and it compares every byte of the echo. Import the module to use {@linkcode load}, or run it as
- * a program. Its parts are in `load/`.
+ * a program. Its parts are in `tools/load/`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /** The programs of the scene: real processes, watched through their trace. */
-import { inTime } from "../net/time.ts";
+import { inTime } from "../../net/time.ts";
 import type { Lane } from "./figure.ts";
 
 /** The most milliseconds to wait for an event. */
@@ -48,7 +48,7 @@ export class Actor {
         "--no-prompt",
         "--allow-net",
         "--allow-run=cat",
-        new URL(`../${name}`, import.meta.url).href,
+        new URL(`../../${name}`, import.meta.url).href,
         ...args,
         "--trace",
       ],

@@ -1,5 +1,5 @@
 /** One connection of a load: sends lines, and compares every byte that comes back. */
-import { reason } from "../net/errors.ts";
+import { reason } from "../../net/errors.ts";
 import { Fault, type FaultKind, type Place } from "./fault.ts";
 import type { Histogram } from "./histogram.ts";
 import { Lines } from "./lines.ts";

@@ -1,6 +1,6 @@
 /** Cases about one connection: what is sent comes back unchanged. */
-import { sleep, within } from "../net/time.ts";
-import { MAXLINE } from "../rio.ts";
+import { sleep, within } from "../../net/time.ts";
+import { MAXLINE } from "../../rio.ts";
 import { type Case, Failure } from "./case.ts";
 import type { Trial } from "./trial.ts";
 import { bytes, lines, longLine, show } from "./bytes.ts";

@@ -1,8 +1,8 @@
 /** The measurements of a load, as text and as JSON. */
-import { show } from "../client/target.ts";
+import { show } from "../../client/target.ts";
 import type { Plan } from "./command_line.ts";
 import type { LoadResult, Second } from "./drive.ts";
-import { count } from "../net/errors.ts";
+import { count } from "../../net/errors.ts";
 import type { Histogram } from "./histogram.ts";
 
 const QUANTILES = { p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 };

@@ -1,5 +1,5 @@
 /** Runs cases, one after the other. */
-import { within } from "../net/time.ts";
+import { within } from "../../net/time.ts";
 import { type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
 
 /** The result of a case. */

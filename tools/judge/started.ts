@@ -1,5 +1,5 @@
 /** Cases for a server started by judge: what only /proc, signals and its output show. */
-import { sleep } from "../net/time.ts";
+import { sleep } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import type { Started } from "./process.ts";
 import { type Case, Failure, Skip } from "./case.ts";

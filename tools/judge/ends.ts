@@ -1,5 +1,5 @@
 /** Cases about how a connection ends, and whether the next client is served. */
-import { sleep } from "../net/time.ts";
+import { sleep } from "../../net/time.ts";
 import { lines } from "./bytes.ts";
 import { type Case, Failure } from "./case.ts";
 import type { Trial } from "./trial.ts";

@@ -1,16 +1,16 @@
 /**
  * Tests an echo server, in whatever language it is written, for the mistakes the lecture warns of.
- * Each case tests one promise. The cases are in `judge/`, by subject.
+ * Each case tests one promise. The cases are in `tools/judge/`, by subject.
  *
  * @module
  */
-import { type CommandLine, type Flags, toMilliseconds, UsageError } from "./cli/flags.ts";
-import { log } from "./cli/diagnostics.ts";
-import { exit, run } from "./cli/program.ts";
-import { onSignal, signalCode } from "./cli/signals.ts";
-import type { Stdout } from "./cli/stdout.ts";
-import { toTarget } from "./client/target.ts";
-import { openClientfd } from "./client.ts";
+import { type CommandLine, type Flags, toMilliseconds, UsageError } from "../cli/flags.ts";
+import { log } from "../cli/diagnostics.ts";
+import { exit, run } from "../cli/program.ts";
+import { onSignal, signalCode } from "../cli/signals.ts";
+import type { Stdout } from "../cli/stdout.ts";
+import { toTarget } from "../client/target.ts";
+import { openClientfd } from "../client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
@@ -18,9 +18,9 @@ import { json, lines, tap } from "./judge/report.ts";
 import { type Result, type Stand, tryAll } from "./judge/run.ts";
 import type { Case } from "./judge/case.ts";
 import { MAX_BYTES, MAX_CONNECTIONS, MAX_OPEN, Trial } from "./judge/trial.ts";
-import { address } from "./net/address.ts";
-import { reason } from "./net/errors.ts";
-import { rioWriten } from "./rio.ts";
+import { address } from "../net/address.ts";
+import { reason } from "../net/errors.ts";
+import { rioWriten } from "../rio.ts";
 
 const COMMAND_LINE: CommandLine = {
   name: "judge",

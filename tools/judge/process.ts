@@ -1,6 +1,6 @@
 /** A server started by judge: its process, its output, and what /proc shows of it. */
-import { sleep, within } from "../net/time.ts";
-import { openClientfd } from "../client.ts";
+import { sleep, within } from "../../net/time.ts";
+import { openClientfd } from "../../client.ts";
 import { Failure } from "./case.ts";
 
 /** The most bytes kept of a program's output. */

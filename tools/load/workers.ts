@@ -1,6 +1,6 @@
 /** The threads of a load, seen from the main thread; worker.ts runs in them. */
-import type { Target } from "../client/target.ts";
-import { FEW, isFair, mayConfigure, SETTING } from "../net/fairness.ts";
+import type { Target } from "../../client/target.ts";
+import { FEW, isFair, mayConfigure, SETTING } from "../../net/fairness.ts";
 import { Fault } from "./fault.ts";
 import type { Shape, Thread } from "./generator.ts";
 import type { Counts } from "./histogram.ts";

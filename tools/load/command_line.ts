@@ -5,9 +5,9 @@ import {
   toInteger,
   toMilliseconds,
   UsageError,
-} from "../cli/flags.ts";
-import { show, TARGET, type Target, toTarget } from "../client/target.ts";
-import { count } from "../net/errors.ts";
+} from "../../cli/flags.ts";
+import { show, TARGET, type Target, toTarget } from "../../client/target.ts";
+import { count } from "../../net/errors.ts";
 import { FAULTS } from "./fault.ts";
 import { MAX_IN_FLIGHT, MAX_LENGTH, type Shape } from "./generator.ts";
 import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";

@@ -1,5 +1,5 @@
 /** Faults, which end a load early, and their exit codes. */
-import { isReset, reason } from "../net/errors.ts";
+import { isReset, reason } from "../../net/errors.ts";
 
 /**
  * What went wrong with a connection:

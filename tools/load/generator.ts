@@ -1,5 +1,5 @@
 /** The load generator of one thread, with its share of the connections. */
-import { checkRange } from "../rio.ts";
+import { checkRange } from "../../rio.ts";
 import { Connection, type LoadConn } from "./connection.ts";
 import { type Counts, Histogram } from "./histogram.ts";
 import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";

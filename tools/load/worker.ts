@@ -1,6 +1,6 @@
 /** A thread of a load, started by workers.ts. */
-import { openTarget } from "../client/target.ts";
-import { reason } from "../net/errors.ts";
+import { openTarget } from "../../client/target.ts";
+import { reason } from "../../net/errors.ts";
 import { Fault } from "./fault.ts";
 import { Generator } from "./generator.ts";
 import type { Answer, Order } from "./workers.ts";

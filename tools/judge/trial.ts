@@ -1,9 +1,9 @@
 /** The tools of a case: connections to the server, bytes out and back, all bounded. */
 import type { Socket } from "node:net";
-import { openClientfd } from "../client.ts";
-import { isReset, reason } from "../net/errors.ts";
-import { sleep, within } from "../net/time.ts";
-import { Rio, rioWriten } from "../rio.ts";
+import { openClientfd } from "../../client.ts";
+import { isReset, reason } from "../../net/errors.ts";
+import { sleep, within } from "../../net/time.ts";
+import { Rio, rioWriten } from "../../rio.ts";
 import { bytes, difference, longLine } from "./bytes.ts";
 import { Failure, seconds, WAITS } from "./case.ts";
 import type { Held, Started } from "./process.ts";
