@@ -40,18 +40,12 @@ const NEWLINE = 0x0a;
 
 /**
  * Opens a connected descriptor: `open_clientfd` of csapp.c. `Deno.connect` does getaddrinfo, then
- * socket and connect for each address until one connects.
- *
- * @param host A name or an address.
- * @param port The port, 1 to 65535.
- * @param options How to abort the attempt.
- * @returns The connected descriptor.
+ * socket and connect for each address until one connects. `host` is a name or an address.
  * @throws {RangeError} If the port is not an integer from 1 to 65535, or `connectTimeout` not a
  * number of at least 0.
  * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
  * @throws {Error} If no address connects: the error that `Deno.connect` throws, with the host,
  * the port and the cause in its message; or the signal's reason.
- *
  * @example
  * ```ts
  * import { openClientfd } from "@netp/rio/client";
@@ -76,15 +70,9 @@ export async function openClientfd(
 }
 
 /**
- * Opens a connected descriptor that speaks TLS, with the handshake done.
- *
- * @param host The server's name or address, which its certificate must be for.
- * @param port The port, 1 to 65535.
- * @param options How to abort the attempt, and which certificates to trust. `connectTimeout`
- * applies to the connection, and again to the handshake.
- * @returns The connected descriptor.
+ * Opens a connected descriptor that speaks TLS, with the handshake done. The server's certificate
+ * must be for `host`. `connectTimeout` applies to the connection, and again to the handshake.
  * @throws {Error} As {@linkcode openClientfd} and {@linkcode startTlsClientfd} do.
- *
  * @example
  * ```ts
  * import { openTlsClientfd } from "@netp/rio/client";
@@ -111,13 +99,9 @@ export async function openTlsClientfd(
 }
 
 /**
- * Opens a connected descriptor on a Unix socket.
- *
- * @param path The path of the socket.
- * @returns The connected descriptor.
+ * Opens a connected descriptor on the Unix socket `path`: unix(7).
  * @throws {Error} If `Deno.connect` fails: the error it throws, with the path and the cause in
  * its message.
- *
  * @example
  * ```ts
  * import { openUnixClientfd } from "@netp/rio/client";
@@ -149,20 +133,14 @@ export interface EchoClientOptions extends ExchangeOptions {
 /**
  * Sends `input` to the server, writes what comes back to `output`, and checks that it is the
  * same, byte for byte: the loop of the book's echo client. At the end of the input it sends FIN,
- * writes what still comes back, and returns when the server closes.
- *
- * @param clientfd A connected descriptor. It stays open.
- * @param input What to send.
- * @param output Where to write what comes back.
- * @param options Lockstep or not, the timeout, and whether to check.
- * @returns The number of bytes sent and received.
+ * writes what still comes back, and returns how many bytes were sent and received when the server
+ * closes. `clientfd` stays open.
  * @throws {ServerClosedError} If the server closes before everything came back. What came back
  * has been written.
  * @throws {NotAnEchoError} If what came back differs from what was sent. It has been written.
  * @throws {Deno.errors.TimedOut} If `timeout` runs out.
  * @throws {RangeError} If `timeout` is not a number of at least 0.
  * @throws {Error} Whatever `input` or `output` throws.
- *
  * @example
  * ```ts
  * import { echoClient, openClientfd } from "@netp/rio/client";

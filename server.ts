@@ -80,15 +80,10 @@ export interface ListenOptions {
 
 /**
  * Opens a listening descriptor: `open_listenfd` of csapp.c. `Deno.listen` does getaddrinfo,
- * socket, setsockopt (SO_REUSEADDR), bind and listen.
- *
- * @param port The port, 0 to 65535; 0 picks a free one.
- * @param options The address and the length of the queue.
- * @returns The listening descriptor.
+ * socket, setsockopt (SO_REUSEADDR, not on Windows), bind and listen. Port 0 picks a free one.
  * @throws {RangeError} If the port is not an integer from 0 to 65535.
  * @throws {Error} If `Deno.listen` fails: the error it throws, such as
  * `Deno.errors.AddrInUse`, with the address, the port and the cause in its message.
- *
  * @example
  * ```ts
  * import { openListenfd } from "@netp/rio/server";
@@ -120,15 +115,10 @@ export function openListenfd(port: number, options: ListenOptions = {}): Deno.Tc
 }
 
 /**
- * Opens a listening descriptor that speaks TLS.
- *
- * @param port The port, 0 to 65535; 0 picks a free one.
- * @param options The certificate and its key, the address, the queue.
- * @returns The listening descriptor.
+ * Opens a listening descriptor that speaks TLS. Port 0 picks a free one.
  * @throws {Deno.errors.InvalidData} If the certificate or the key can't be parsed, or they don't
  * match.
  * @throws {Error} As {@linkcode openListenfd} does.
- *
  * @example
  * ```ts
  * import { openTlsListenfd } from "@netp/rio/server";
@@ -188,16 +178,13 @@ const ACCEPT_PAUSE = 100;
 /**
  * Accepts connections, passes each to `handler`, and closes it when the handler returns. The
  * loop waits for a free slot before it accepts, so further clients wait in the kernel's queue.
+ * `serve` stops waiting for a handler once it has closed its connection: idle for too long, open
+ * for too long, or out of grace.
  *
- * @param listenfd A listening descriptor. `serve` closes it at the end.
- * @param handler Serves one connection. `serve` stops waiting for it once it has closed the
- * connection: idle for too long, open for too long, or out of grace.
- * @param options How many connections at once, for how long, and how to stop.
- * @returns The counters, once the signal has aborted or the listener was closed, and the last
- * connection has ended.
+ * Returns the counters once the signal has aborted or `listenfd` was closed, and the last
+ * connection has ended. `listenfd` is closed then, too.
  * @throws {RangeError} If `concurrency` is not an integer of at least 1, or a time is not a
  * number of at least 0.
- *
  * @example
  * ```ts
  * import { openClientfd } from "@netp/rio/client";
@@ -311,12 +298,8 @@ export interface EchoOptions {
 /**
  * Reads lines and writes them back until EOF: `echo` of the book's echo server. Lines that
  * arrive together are written back together, in one write. A line of `MAXLINE` bytes or more is
- * read and written in pieces. The descriptor stays open.
- *
- * @param connfd A connected descriptor, or anything with `read` and `write`.
- * @param options The reader, the counters, and a callback for each batch of lines.
+ * read and written in pieces. `connfd`, or whatever else has `read` and `write`, stays open.
  * @throws {Error} Whatever `read`, `write` or `onLines` throws.
- *
  * @example
  * ```ts
  * import { echo } from "@netp/rio/server";

@@ -55,7 +55,6 @@ export function help(commandLine: CommandLine): string {
 /**
  * Parses a command line. Invalid flags are rejected before a parser sees them, so that all
  * parsers agree. Without flags, or with `--help` or `--version`, no parser is loaded.
- *
  * @throws {UsageError} If a flag is unknown, lacks its value or has one that it doesn't take, or
  * there are too many positional arguments.
  * @throws {Error} If no parser can be loaded.
@@ -113,7 +112,6 @@ function check(args: string[], string: string[], boolean: string[]): string[] {
 
 /**
  * Converts an argument to an integer.
- *
  * @throws {UsageError} If `text` is not a decimal integer from `min` to `max`.
  */
 export function toInteger(name: string, text: string, min: number, max: number): number {
@@ -124,8 +122,6 @@ export function toInteger(name: string, text: string, min: number, max: number):
 
 /**
  * Converts an argument in seconds, decimals allowed, to milliseconds.
- *
- * @returns Milliseconds.
  * @throws {UsageError} If `text` is not a decimal number from `min` to 1000000.
  */
 export function toMilliseconds(name: string, text: string, min: number = 0.001): number {

@@ -37,7 +37,6 @@ const THREAD = `data:text/javascript,${
 
 /**
  * Parses arguments.
- *
  * @throws {Error} If neither parser loads within 2.2 seconds; the message is one line with both
  * causes.
  */

@@ -43,12 +43,9 @@ export class Stdout implements Writer {
   }
 
   /**
-   * Buffers bytes to write. They are never split by those of another call.
-   *
-   * @param p 1 to 65536 bytes.
-   * @param times How many times to write them.
-   * @returns Undefined if there was room; otherwise a promise that resolves when the bytes are in
-   * the buffer.
+   * Buffers 1 to 65536 bytes, to be written `times` times. They are never split by those of another
+   * call. Returns undefined if there was room; otherwise a promise that resolves when the bytes are
+   * in the buffer.
    * @throws {Error} The error of an earlier write.
    */
   print(p: Uint8Array, times: number = 1): Promise<void> | undefined {
@@ -81,7 +78,6 @@ export class Stdout implements Writer {
 
   /**
    * Writes everything buffered.
-   *
    * @throws {Error} The error of this or an earlier write.
    */
   async flush(): Promise<void> {

@@ -117,7 +117,6 @@ export class Exchange {
 
   /**
    * The number of bytes sent and received.
-   *
    * @throws {NotAnEchoError} If what came back differs from what was sent.
    * @throws {Deno.errors.TimedOut} If the timeout ran out.
    * @throws {ServerClosedError} If not everything was sent or came back.

@@ -32,7 +32,6 @@ export interface Target {
 /**
  * The target given by `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`, and `--unix`, `--tls` and
  * `--cafile`.
- *
  * @throws {UsageError} If one is invalid or they conflict.
  * @throws {Error} If the file of certificates can't be read or holds none.
  */

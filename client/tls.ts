@@ -9,17 +9,11 @@ export interface TlsConnectOptions extends ConnectOptions {
 
 /**
  * Starts TLS on a connected descriptor, at once or, as STARTTLS does, after some lines, and
- * waits for the handshake.
- *
- * @param clientfd A connected descriptor. Use only the returned one from now on. It is closed if
- * the handshake fails.
- * @param host The server's name or address, which its certificate must be for.
- * @param options How to abort the handshake, and which certificates to trust.
- * @returns The connected descriptor that speaks TLS.
+ * waits for the handshake. The server's certificate must be for `host`. Use only the returned
+ * descriptor from now on; `clientfd` is closed if the handshake fails.
  * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
  * @throws {Error} If the server's certificate isn't trusted, or the server doesn't speak TLS; the
  * message names the host, the port and the cause. Or the signal's reason.
- *
  * @example
  * ```ts
  * import { openClientfd, startTlsClientfd } from "@netp/rio/client";

@@ -11,9 +11,8 @@ export interface ConnectOptions {
 }
 
 /**
- * Calls `open` with a signal that aborts on `signal` or after `connectTimeout`.
- *
- * @returns What `open` returns.
+ * Calls `open` with a signal that aborts on `signal` or after `connectTimeout`; returns what it
+ * returns.
  * @throws {RangeError} If `connectTimeout` is not a number of at least 0.
  * @throws {Error} What `open` throws, with `what` in front of its message; or the signal's reason.
  */

@@ -25,8 +25,6 @@ const METRICS = "text/plain; version=0.0.4; charset=utf-8";
 /**
  * Opens the admin port: `/metrics` in Prometheus' text format, `/ready` for load balancers, and
  * `/stats`, the JSON of `--stats`. It stays open until the process ends.
- *
- * @returns The HTTP server.
  * @throws {Error} If `Deno.serve` fails: the error it throws, with the address and the cause in
  * its message.
  */

@@ -77,7 +77,6 @@ export interface ServerFlags {
 
 /**
  * Checks and converts the flags.
- *
  * @throws {UsageError} If a value is invalid or two flags conflict.
  */
 export function serverFlags({ positionals: [port], values, set }: Flags): ServerFlags {

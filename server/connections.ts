@@ -35,7 +35,6 @@ export interface ConnectionOptions {
 
 /**
  * The counters of `serve`.
- *
  * @example
  * ```ts
  * import { echo, openListenfd, serve, ServeStats } from "@netp/rio/server";

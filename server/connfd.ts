@@ -28,7 +28,6 @@ export let activity: (connfd: Connfd) => Activity;
 /**
  * A connected descriptor, as `serve` passes it to its handler: a `Deno.Conn` whose reads take
  * turns with other connections, and that `serve` can time out.
- *
  * @example
  * ```ts
  * import { openListenfd, serve } from "@netp/rio/server";
@@ -70,9 +69,7 @@ export class Connfd implements Reader, Writer {
   }
 
   /**
-   * Reads up to `p.length` bytes into `p`.
-   *
-   * @returns The number of bytes read; null at EOF.
+   * Reads up to `p.length` bytes into `p`. Returns their number; null at EOF.
    * @throws {Error} What `Deno.Conn.read` throws.
    */
   read(p: Uint8Array): Promise<number | null> {
@@ -82,9 +79,7 @@ export class Connfd implements Reader, Writer {
   }
 
   /**
-   * Writes up to `p.length` bytes.
-   *
-   * @returns The number of bytes written.
+   * Writes up to `p.length` bytes. Returns their number.
    * @throws {Error} What `Deno.Conn.write` throws.
    */
   write(p: Uint8Array): Promise<number> {

@@ -79,11 +79,9 @@ export class Gate {
 
   /**
    * Admits a connection. If there are balancers, it first reads the PROXY header from `rio` and
-   * sets the addresses of `connfd` from it.
-   *
-   * @returns The connection's place in the count of its address: dispose of it when the
-   * connection ends. Undefined for a health check, which closes without sending anything beyond
-   * a header.
+   * sets the addresses of `connfd` from it. Returns the connection's place in the count of its
+   * address: dispose of it when the connection ends. Undefined for a health check, which closes
+   * without sending anything beyond a header.
    * @throws {Refused} If an access rule refuses it.
    * @throws {Deno.errors.InvalidData} If its PROXY header is invalid.
    * @throws {Deno.errors.TimedOut} If the header takes longer than 3 s.
@@ -136,7 +134,6 @@ async function lives(rio: Rio, signal?: AbortSignal): Promise<boolean> {
 
 /**
  * Parses a list of addresses and CIDR blocks, such as `192.0.2.0/24,2001:db8::1`.
- *
  * @throws {Error} If one of them is invalid; the message is that entry.
  */
 export function blockList(list: string): BlockList {

@@ -34,10 +34,8 @@ export class Output implements Printer {
   }
 
   /**
-   * Writes what is left, within `ms` milliseconds.
-   *
-   * @returns False if output was lost. A reader that closed the pipe, as `head` does, loses
-   * nothing.
+   * Writes what is left, within `ms` milliseconds. Returns false if output was lost. A reader that
+   * closed the pipe, as `head` does, loses nothing.
    */
   async end(ms: number): Promise<boolean> {
     const all = (async () => {

@@ -30,18 +30,15 @@ const PORT = /^(?:0|[1-9]\d{0,4})$/;
 /**
  * Reads a PROXY protocol header, version 1 or 2, and not a byte more: read the client's own bytes
  * from the same `Rio` next. The header is mandatory, so call this only for peers that are
- * configured as proxies. Give it a deadline of at least 3 seconds (2).
+ * configured as proxies. Give it a deadline of at least 3 seconds (2). `rio` must be at the start
+ * of its stream, with `\n` as its delimiter and a buffer of at least 12 bytes.
  *
- * @param rio A `Rio` at the start of its stream, with `\n` as its delimiter and a buffer of at
- * least 12 bytes.
- * @param options A signal that aborts the read.
- * @returns The addresses of the client's connection. Undefined if the header gives none (UNKNOWN,
+ * Returns the addresses of the client's connection. Undefined if the header gives none (UNKNOWN,
  * LOCAL, or an unspecified family or protocol): use those of this connection. IPv6 addresses are
  * in their shortest form (RFC 5952), IPv4-mapped ones as `::ffff:192.0.2.1`.
  * @throws {Deno.errors.InvalidData} If the header is invalid, cut off, or longer than 8192 bytes;
  * the message says what is wrong. Close the connection in that case.
  * @throws {Error} Whatever the reader throws, or the signal's reason.
- *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";

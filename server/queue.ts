@@ -16,9 +16,7 @@ export interface Accepting {
 /**
  * Calls `act` when the kernel's queue is empty, as far as a program can see: for 50 ms, `accept`
  * has been pending and no TLS handshake is under way. Closing a listener resets the connections
- * still in its queue, so wait for this first.
- *
- * @returns A function that cancels it.
+ * still in its queue, so wait for this first. Returns a function that cancels it.
  */
 export function whenEmpty(
   accepting: Accepting,

@@ -3,7 +3,6 @@ import { ServeStats } from "./connections.ts";
 
 /**
  * The counters of `echo`.
- *
  * @example
  * ```ts
  * import { EchoStats } from "@netp/rio/server";

@@ -94,9 +94,7 @@ export class TlsConnfd implements Conn {
   }
 
   /**
-   * Reads up to `p.length` bytes into `p`.
-   *
-   * @returns The number of bytes read; null at EOF.
+   * Reads up to `p.length` bytes into `p`. Returns their number; null at EOF.
    * @throws {Error} If the connection fails or is closed.
    */
   async read(p: Uint8Array): Promise<number | null> {
@@ -118,9 +116,7 @@ export class TlsConnfd implements Conn {
   }
 
   /**
-   * Writes all of `p`.
-   *
-   * @returns `p.length`, once the kernel has the bytes.
+   * Writes all of `p`. Returns `p.length`, once the kernel has the bytes.
    * @throws {Error} If the connection fails or is closed.
    */
   write(p: Uint8Array): Promise<number> {
@@ -237,7 +233,6 @@ export class TlsListenfd {
 
   /**
    * Speaks TLS on the connections of `listenfd`. `close` closes that too.
-   *
    * @throws {Deno.errors.InvalidData} If the certificate or the key can't be parsed, or they
    * don't match.
    */
@@ -264,7 +259,6 @@ export class TlsListenfd {
 
   /**
    * Resolves to the next connection whose handshake is done.
-   *
    * @throws {Deno.errors.BadResource} If the listener is closed.
    * @throws {Error} What `accept` of the TCP listener throws.
    */

@@ -42,13 +42,9 @@ export class UnixListenfd {
  * Opens a listening descriptor on a Unix socket: unix(7). It replaces the file of a dead server,
  * never that of a running one; if several servers start at once, one gets the path. The folder
  * must be readable and writable.
- *
- * @param path The path of the socket.
- * @returns The listening descriptor.
  * @throws {Deno.errors.AddrInUse} If a server listens on the path, or it is another kind of file.
  * @throws {Error} If `Deno.listen` fails: the error it throws, with the path and the cause in
  * its message.
- *
  * @example
  * ```ts
  * import { openUnixListenfd } from "@netp/rio/server";

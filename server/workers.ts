@@ -44,9 +44,7 @@ export class Workers {
   }
 
   /**
-   * Starts `n` threads that print to `stdout`, in whole lines.
-   *
-   * @returns The threads, once all of them listen.
+   * Starts `n` threads that print to `stdout`, in whole lines; resolves once all of them listen.
    * @throws {Error} If one of them can't listen, or the module may not be read.
    */
   static async start(

@@ -239,9 +239,8 @@ export async function runProgram(
 }
 
 /**
- * Fills the queue of a listener, which then answers no further SYN.
- *
- * @returns The connections in the queue, and how the next one failed.
+ * Fills the queue of a listener, which then answers no further SYN. Returns the connections in the
+ * queue, and how the next one failed.
  */
 export async function fillQueue(
   port: number,

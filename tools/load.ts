@@ -61,14 +61,10 @@ export interface LoadOptions {
 }
 
 /**
- * Loads an echo server, and compares every byte that comes back. It stops at the first fault.
- *
- * @param connect Opens a connection.
- * @param options How many connections, which lines, and for how long.
- * @returns The measurements, and the fault that ended the load, if any. Without a fault,
- * everything sent has come back.
+ * Loads an echo server over the connections that `connect` opens, and compares every byte that
+ * comes back. It stops at the first fault. Returns the measurements and that fault, if any; without
+ * one, everything sent has come back.
  * @throws {RangeError} If an option is out of range.
- *
  * @example
  * ```ts
  * import { openClientfd } from "@netp/rio/client";
