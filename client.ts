@@ -13,6 +13,7 @@ import { startTlsClientfd, type TlsConnectOptions } from "./client/tls.ts";
 import { checkPort } from "./net/address.ts";
 import { attempt, type ConnectOptions } from "./net/attempt.ts";
 import { label } from "./net/errors.ts";
+import { refuseSelf, setNoDelay } from "./client/connected.ts";
 import { MAXLINE, type Reader, Rio, type Writer } from "./rio.ts";
 
 export {
@@ -40,10 +41,12 @@ const NEWLINE = 0x0a;
 
 /**
  * Opens a connected descriptor: `open_clientfd` of csapp.c. `Deno.connect` does getaddrinfo, then
- * socket and connect for each address until one connects. `host` is a name or an address.
+ * socket and connect for each address until one connects. `host` is a name or an address. Small
+ * writes go out at once: TCP_NODELAY is set.
  * @throws {RangeError} If the port is not an integer from 1 to 65535, or `connectTimeout` not a
  * number of at least 0.
  * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
+ * @throws {Deno.errors.ConnectionRefused} If nobody listens, also where the socket met itself.
  * @throws {Error} If no address connects: the error that `Deno.connect` throws, with the host,
  * the port and the cause in its message; or the signal's reason.
  * @example
@@ -65,7 +68,12 @@ export async function openClientfd(
   return await attempt(
     `connect to ${host} port ${port}`,
     options,
-    (signal) => Deno.connect({ hostname: host, port, signal }),
+    async (signal) => {
+      const clientfd = await Deno.connect({ hostname: host, port, signal });
+      refuseSelf(clientfd);
+      setNoDelay(clientfd);
+      return clientfd;
+    },
   );
 }
 

@@ -1,5 +1,5 @@
 import { createServer } from "node:net";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   echoClient,
   NotAnEchoError,
@@ -9,9 +9,21 @@ import {
 } from "@netp/rio/client";
 import { Comparison } from "../client/comparison.ts";
 import { MAXLINE, Rio, rioWriten } from "@netp/rio/rio";
-import { echo, openListenfd } from "@netp/rio/server";
+import { echo, openListenfd, openTlsListenfd } from "@netp/rio/server";
 import { Clock, turn } from "./clock.ts";
-import { bytes, fillQueue, freePort, MemoryReader, MemoryWriter, noise, text } from "./helpers.ts";
+import {
+  bytes,
+  fillQueue,
+  freePort,
+  has,
+  MemoryReader,
+  MemoryWriter,
+  noise,
+  Program,
+  ROOT,
+  runProgram,
+  text,
+} from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
 const MODES = [{ lockstep: false }, { lockstep: true }];
@@ -97,6 +109,94 @@ Deno.test("openClientfd gives up after connectTimeout, or with the signal", asyn
     "before",
   );
   for (const clientfd of queued) clientfd.close();
+});
+
+Deno.test("openClientfd sets TCP_NODELAY, for TLS too", async () => {
+  const { connect } = Deno;
+  const set: unknown[] = [];
+  Deno.connect = (async (options: Deno.ConnectOptions) => {
+    const clientfd = await connect(options);
+    const setNoDelay = clientfd.setNoDelay.bind(clientfd);
+    return Object.assign(clientfd, {
+      setNoDelay(noDelay?: boolean) {
+        set.push(noDelay);
+        setNoDelay(noDelay);
+      },
+    });
+  }) as typeof Deno.connect;
+  try {
+    const read = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
+    const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(read));
+    const listenfd = openTlsListenfd(0, { ...LOCAL, cert, key });
+    const accepted = listenfd.accept();
+    using _tlsfd = await openTlsClientfd("127.0.0.1", listenfd.addr.port, { caCerts: [ca] });
+    using _connfd = await accepted;
+    listenfd.close();
+  } finally {
+    Deno.connect = connect;
+  }
+  assertEquals(set, [true]);
+});
+
+Deno.test("openClientfd sets TCP_NODELAY in the kernel, where strace shows it", {
+  ignore: !traces(),
+}, async () => {
+  using listenfd = openListenfd(0, LOCAL);
+  const code = `import { openClientfd } from "./client.ts";
+    (await openClientfd("127.0.0.1", ${listenfd.addr.port})).close();`;
+  const program = new Program("strace", [
+    ...["-f", "-e", "trace=setsockopt", Deno.execPath(), "eval"],
+    ...["--import-map=tests/npm/import_map.json", code],
+  ]);
+  const { stderr } = await runProgram(program);
+  assertMatch(stderr, /setsockopt\(\d+, SOL_TCP, TCP_NODELAY, \[1\], 4\) = 0/);
+});
+
+/** Whether strace is there and allowed to trace. */
+function traces(): boolean {
+  return has("strace") && new Deno.Command("strace", { args: ["true"] }).outputSync().success;
+}
+
+/** A command that runs `script` where each new connection gets the port 40000. */
+const inNamespace = (script: string) =>
+  new Program("unshare", [
+    "-rn",
+    "sh",
+    "-c",
+    `ip link set lo up && echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range && ${script}`,
+  ]);
+const namespaces = has("unshare") && has("ip") && await inNamespace("true").code() === 0;
+
+Deno.test("a socket that met itself is refused (needs a network namespace)", {
+  ignore: !namespaces,
+}, async () => {
+  const client = `${Deno.execPath()} run -A client.ts 127.0.0.1 40000`;
+  assertEquals(await runProgram(inNamespace(client)), {
+    code: 1,
+    stdout: "",
+    stderr: "client: connect to 127.0.0.1 port 40000: Connection refused (the socket met itself)\n",
+  });
+});
+
+Deno.test("a socket that met itself is closed", async () => {
+  const { connect } = Deno;
+  using listenfd = openListenfd(0, LOCAL);
+  Deno.connect = (async (options: Deno.ConnectOptions) => {
+    const clientfd = await connect(options);
+    return Object.defineProperty(clientfd, "localAddr", { value: clientfd.remoteAddr });
+  }) as typeof Deno.connect;
+  try {
+    const { port } = listenfd.addr;
+    await assertRejects(
+      () => openClientfd("127.0.0.1", port),
+      Deno.errors.ConnectionRefused,
+      `connect to 127.0.0.1 port ${port}: Connection refused (the socket met itself)`,
+    );
+  } finally {
+    Deno.connect = connect;
+  }
+  using connfd = await listenfd.accept();
+  assertEquals(await connfd.read(new Uint8Array(1)), null);
 });
 
 Deno.test("openTlsClientfd names what failed, and leaves nothing open", async () => {
