@@ -66,7 +66,7 @@ export const LISTENQ = 1024;
 export interface ListenOptions {
   /**
    * The address to listen on. Default: all of the machine's addresses, as `::`, which accepts
-   * IPv4 too, or as `0.0.0.0` where there is no IPv6.
+   * IPv4 too (not on Windows), or as `0.0.0.0` where there is no IPv6.
    */
   host?: string;
   /** How many connections the kernel may queue: listen(2). Default: {@linkcode LISTENQ}. */

@@ -15,6 +15,7 @@ export function signalCode(signal: EndSignal): number {
 
 /** Calls `first` on the first SIGINT or SIGTERM; the second one exits at once. */
 export function onSignal(first: (signal: EndSignal) => void): void {
+  // On Windows nobody sends SIGTERM: a program that ends another one uses TerminateProcess.
   const signals: EndSignal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   let since: number | undefined;
   for (const signal of signals) {

@@ -12,7 +12,10 @@ export function reason(error: unknown): string {
   return text.replace(/ \(os error \d+\)/g, "").replaceAll("\n", " ");
 }
 
-/** Whether the peer ended the connection abnormally: RST, or TLS without close_notify. */
+/**
+ * Whether the peer ended the connection abnormally: RST, which Windows also reports as an aborted
+ * connection, or TLS without close_notify.
+ */
 export function isReset(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.ConnectionAborted ||

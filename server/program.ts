@@ -57,7 +57,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
   });
-  if (Deno.build.os !== "windows") {
+  if (Deno.build.os !== "windows") { // which has no SIGUSR1
     Deno.addSignalListener("SIGUSR1", async () => log(json(await subject.stats())));
   }
   const running = await starting;

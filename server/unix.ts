@@ -1,4 +1,4 @@
-/** Listening on a Unix socket. */
+/** Listening on a Unix socket. On Windows Deno has none: `Deno.listen` throws. */
 import { label } from "../net/errors.ts";
 import { sleep } from "../net/time.ts";
 
