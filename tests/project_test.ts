@@ -55,6 +55,27 @@ Deno.test("each task says what it does, and pages and workflows name no other", 
   for (const task of nightly.split(", ")) assert(task.split(" ")[0] in config.tasks, task);
 });
 
+/** The modules that a module loads with it, itself included: no types, and no `import()`. */
+async function loads(path: string, found: Set<string> = new Set()): Promise<Set<string>> {
+  if (found.has(path)) return found;
+  found.add(path);
+  const imports = /^(?:import|export)\b(?! type\b)(?:[^;]*? from)? "(\.[^"]*)";$/gm;
+  for (const [, specifier] of (await read(path)).matchAll(imports)) {
+    await loads(new URL(specifier, `file:///${path}`).pathname.slice(1), found);
+  }
+  return found;
+}
+
+Deno.test("imports run one way: no library module loads cli/ or mod.ts, and rio.ts nothing", async () => {
+  assertEquals([...await loads("rio.ts")], ["rio.ts"]);
+  for (const path of ["server.ts", "client.ts", "tools/load.ts"]) {
+    const modules = [...await loads(path)];
+    assert(modules.includes("rio.ts"), path);
+    assertEquals(modules.filter((module) => /^(cli\/|mod\.ts$)/.test(module)), [], path);
+  }
+  assert((await loads("server/program.ts")).has("cli/program.ts"));
+});
+
 Deno.test("every link of CHANGELOG.md and of .github leads somewhere", async () => {
   for (const page of ["CHANGELOG.md", ...files(".github", ".md")]) {
     for (const [, link] of (await read(page)).matchAll(/\]\((?!https?:)([^)#\s]+)/g)) {
