@@ -1,4 +1,5 @@
 /** Standard output, buffered like C's stdio. */
+import { fstatSync } from "node:fs";
 import { label } from "../net/errors.ts";
 import { sleep } from "../net/time.ts";
 import { rioWriten, type Writer } from "../rio.ts";
@@ -30,7 +31,7 @@ export class Stdout implements Writer {
   }
 
   /** Buffers writes to `sink`: standard output, or something that forwards to it. */
-  constructor(sink: Writer = STDOUT, byLine: boolean = Deno.stdout.isTerminal()) {
+  constructor(sink: Writer = new SharedStdout(), byLine: boolean = Deno.stdout.isTerminal()) {
     this.#sink = sink;
     this.#byLine = byLine;
   }
@@ -105,16 +106,97 @@ export class Stdout implements Writer {
   }
 }
 
-/** Deno.stdout, but if it is non-blocking it retries on EAGAIN. */
-const STDOUT: Writer = {
-  async write(p) {
-    for (;;) {
+/** Bytes of an atomic write to a pipe: Linux's PIPE_BUF; POSIX grants 512. */
+const PIPE_BUF = Deno.build.os === "linux" ? 4096 : 512;
+/** Bytes without a newline that the runtime's own line buffer, below Deno.stdout, keeps. */
+const LINE_BUF = 1024;
+
+type Kind = "file" | "pipe" | "other";
+
+/**
+ * The next bytes to write at once, so that with EAGAIN it is known which of them were taken. The
+ * runtime's line buffer writes up to the last newline, keeps what is behind it, and reports EAGAIN
+ * of either. So a piece ends with its last newline, and it is atomic for a pipe; elsewhere it is
+ * the newline alone, or short and without one, which the line buffer always takes.
+ */
+function nextPiece(bytes: Uint8Array, kind: Kind): { piece: Uint8Array; kept: boolean } {
+  let length = bytes.length;
+  if (kind !== "file") {
+    const start = bytes.subarray(0, kind === "pipe" ? PIPE_BUF : LINE_BUF - 1);
+    const end = kind === "pipe" ? start.lastIndexOf(10) + 1 : start.indexOf(10);
+    length = end > 0 ? end : end === 0 && kind === "other" ? 1 : start.length;
+  }
+  const piece = bytes.subarray(0, length);
+  return { piece, kept: kind !== "file" && length < LINE_BUF && !piece.includes(10) };
+}
+
+/**
+ * Deno.stdout, which another program that shares it may make non-blocking at any time. A thread
+ * writes large blocks to a pipe: an async write for each of their pieces takes five times as long.
+ */
+class SharedStdout implements Writer {
+  #kind: Kind | undefined;
+  #thread: Worker | undefined;
+
+  async write(p: Uint8Array): Promise<number> {
+    const kind = this.#kind ??= kindOfStdout();
+    if (kind === "pipe" && p.length > BLOCK / 2) return await this.#writeThere(p);
+    const { piece, kept } = nextPiece(p, kind);
+    for (let rest = piece;;) {
       try {
-        return await Deno.stdout.write(p);
+        const n = await Deno.stdout.write(rest);
+        return kept ? piece.length : n;
       } catch (error) {
         if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+        if (kept) rest = new Uint8Array(); // has the line buffer write what it keeps
         await sleep(AGAIN);
       }
     }
-  },
-};
+  }
+
+  #writeThere(p: Uint8Array): Promise<number> {
+    const thread = this.#thread ??= new Worker(THREAD, { type: "module" });
+    return new Promise((resolve, reject) => {
+      thread.onmessage = (
+        { data: error }: MessageEvent<{ name: string; message: string } | null>,
+      ) => {
+        if (error === null) return resolve(p.length);
+        const { [error.name as "BrokenPipe"]: Class = Error } = Deno.errors;
+        reject(new Class(error.message));
+      };
+      thread.postMessage(p);
+    });
+  }
+}
+
+function kindOfStdout(): Kind {
+  const stat = fstatSync(1);
+  if (Deno.build.os !== "windows" && stat.isFIFO()) return "pipe";
+  return stat.isSocket() || Deno.stdout.isTerminal() ? "other" : "file"; // a file knows no EAGAIN
+}
+
+/** The thread's code, as a data URL, which needs no permission. */
+const THREAD = `data:text/javascript,${
+  encodeURIComponent(`const PIPE_BUF = ${PIPE_BUF}, LINE_BUF = ${LINE_BUF};
+  ${nextPiece}
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  onmessage = ({ data: bytes }) => {
+    for (let done = 0; done < bytes.length;) {
+      const { piece, kept } = nextPiece(bytes.subarray(done), "pipe");
+      for (let rest = piece;;) {
+        try {
+          const n = Deno.stdout.writeSync(rest);
+          done += kept ? piece.length : n;
+          break;
+        } catch (error) {
+          if (!(error instanceof Deno.errors.WouldBlock)) {
+            return postMessage({ name: error.name, message: error.message });
+          }
+          if (kept) rest = new Uint8Array();
+          Atomics.wait(pause, 0, 0, ${AGAIN});
+        }
+      }
+    }
+    postMessage(null);
+  };`)
+}`;

@@ -302,7 +302,7 @@ export const MUTANTS: Mutant[] = [
       "if (!(error instanceof Deno.errors.WouldBlock)) throw error;",
       "throw error;",
       "programs",
-      "made non-blocking",
+      "written once",
     ],
   ),
   ...of(
