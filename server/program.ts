@@ -62,7 +62,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   }
   const running = await starting;
   if (admin !== undefined) {
-    const { hostname, port } = openAdmin(admin, subject).addr;
+    const { hostname, port } = openAdmin(admin, subject);
     log(`admin on http://${address(hostname, port)}`);
   }
   const bounds = [

@@ -161,6 +161,77 @@ Deno.test("a Host header that is none is a bad request, and nothing on standard 
   assertEquals(server.stderr.text, before);
 });
 
+Deno.test("only an address, localhost or the name in --admin is a Host: DNS rebinding", async () => {
+  await using server = await start();
+  const status = async (request: string) => {
+    const { hostname, port } = new URL(server.url);
+    using conn = await Deno.connect({ hostname, port: Number(port) });
+    await rioWriten(conn, bytes(request));
+    return Number(text((await new Rio(conn).readline())!).split(" ")[1]);
+  };
+  for (const host of ["localhost", "LOCALHOST:9103", "127.0.0.1:1", "[::1]", "192.0.2.1"]) {
+    assertEquals(await status(`GET /stats HTTP/1.1\r\nHost: ${host}\r\n\r\n`), 200, host);
+  }
+  for (const host of ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80"]) {
+    assertEquals(await status(`GET /stats HTTP/1.1\r\nHost: ${host}\r\n\r\n`), 403, host);
+  }
+  assertEquals(await status("GET /ready HTTP/1.0\n\n"), 200);
+  for (
+    const line of ["GET /ready", "GET  /ready HTTP/1.1", "get /ready HTTP/1.1", "PRI * HTTP/2.0"]
+  ) {
+    assertEquals(await status(`${line}\r\nHost: localhost\r\n\r\n`), 400, line);
+  }
+  assertEquals(await status("GET / HTTP/1.1\r\nHost: a\r\nHost: localhost\r\n\r\n"), 400);
+});
+
+Deno.test("requests without end, and too many of them, are closed; others are answered", async () => {
+  await using server = await start();
+  const { hostname, port } = new URL(server.url);
+  const connect = () => Deno.connect({ hostname, port: Number(port) });
+  for (
+    const request of [`GET /${"x".repeat(10_000)}`, "GET / HTTP/1.1\r\n" + "A: b\r\n".repeat(100)]
+  ) {
+    using conn = await connect();
+    await rioWriten(conn, bytes(request));
+    assertEquals(await conn.read(new Uint8Array(1)).catch(() => null), null);
+  }
+  const idle = await Promise.all(Array.from({ length: 100 }, connect));
+  assertEquals(await server.answer("/ready"), [200, "ready\n"]);
+  for (const conn of idle) conn.close();
+  assertEquals(await server.answer("/ready"), [200, "ready\n"]);
+  assertEquals(await server.stop(), 0);
+});
+
+for (const workers of [[], ["--workers=2"]]) {
+  Deno.test({
+    name: `without descriptors the admin port waits for some, as the echo port does (${workers})`,
+    ignore: Deno.build.os === "windows",
+    async fn() {
+      const flags = ["--admin=0", "--concurrency=1000", ...workers].join(" ");
+      const run = `run --quiet --allow-net --allow-read server.ts 0 ${flags}`;
+      await using server = new Program("sh", [
+        "-c",
+        `ulimit -n 64; exec "$0" ${run}`,
+        Deno.execPath(),
+      ]);
+      const [, echoPort] = await server.stderr.until(/^listening on .*:(\d+) \(/m);
+      const [, adminPort] = server.stderr.text.match(/^admin on .*:(\d+)$/m)!;
+      const open = (port: string) => Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+      const idle = [];
+      for (let i = 0; i < 100; i++) idle.push(await open(echoPort), await open(adminPort));
+      await server.stderr.until(/Too many open files/);
+      for (const conn of idle) conn.close();
+      const response = await fetch(`http://127.0.0.1:${adminPort}/ready`);
+      assertEquals([response.status, await response.text()], [200, "ready\n"]);
+      using client = await connect(Number(echoPort));
+      await client.ask("still served\n");
+      await client.fd.closeWrite();
+      await client.askEnd();
+      assertEquals(await server.stop("SIGTERM"), 0, server.stderr.text);
+    },
+  });
+}
+
 Deno.test("the counters of all threads are added up", () => {
   const one = { ...new ServeStats(), ...new EchoStats(), accepted: 3, active: 1, lines: 5 };
   const two = { ...one, closed: { ...one.closed, done: 2, reset: 1 } };
