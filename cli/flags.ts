@@ -1,5 +1,5 @@
 /** Command lines: their definition, help, parsing and numbers. */
-import { parse } from "./parser.ts";
+import { parseArgs } from "node:util";
 
 /** An invalid command line: the program prints its usage line and exits with code 2. */
 export class UsageError extends Error {}
@@ -53,61 +53,62 @@ export function help(commandLine: CommandLine): string {
 }
 
 /**
- * Parses a command line. Invalid flags are rejected before a parser sees them, so that all
- * parsers agree. Without flags, or with `--help` or `--version`, no parser is loaded.
+ * Parses a command line. Values are those of the last time a flag is given.
  * @throws {UsageError} If a flag is unknown, lacks its value or has one that it doesn't take, or
  * there are too many positional arguments.
- * @throws {Error} If no parser can be loaded.
  */
-export async function parseFlags(args: string[], commandLine: CommandLine): Promise<Flags> {
-  const string = commandLine.flags.filter(([flag]) => flag.includes("="))
-    .map(([flag]) => flag.split("=")[0]);
-  const boolean = commandLine.flags.filter(([flag]) => !flag.includes("="))
-    .map(([flag]) => flag).concat("help", "version");
-  const known = check(args, string, boolean);
-  const flags: Flags = { positionals: known, values: {}, set: new Set() };
-  const asked = known.find((arg) => arg === "--help" || arg === "--version");
-  if (asked !== undefined) return { ...flags, positionals: [], set: new Set([asked.slice(2)]) };
-  if (known.some((arg) => arg.startsWith("--"))) {
-    const parsed = await parse(known, { string: [...string, "_"], boolean });
-    flags.positionals = parsed._;
-    for (const name of string) {
-      // For a flag given twice minimist returns all values, parseArgs the last one.
-      const value = [parsed[name]].flat().at(-1);
-      if (value !== undefined) flags.values[name] = value as string;
-    }
-    flags.set = new Set(boolean.filter((name) => parsed[name]));
+export function parseFlags(args: string[], commandLine: CommandLine): Flags {
+  const options: Record<string, { type: "string" | "boolean"; short?: string }> = {
+    help: { type: "boolean", short: "h" },
+    version: { type: "boolean" },
+  };
+  for (const [flag] of commandLine.flags) {
+    const [name, value] = flag.split("=");
+    options[name] = { type: value === undefined ? "boolean" : "string" };
   }
-  const { length } = commandLine.positionals;
-  if (flags.positionals.length > length) {
-    throw new UsageError(`one argument too many: ${flags.positionals[length]}`);
+  const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
+  const flags: Flags = { positionals: [], values: {}, set: new Set() };
+  for (const token of tokens) {
+    if (token.kind === "positional") flags.positionals.push(token.value);
+    if (token.kind !== "option") continue;
+    const { index, name, value, inlineValue } = token;
+    if (!Object.hasOwn(options, name)) {
+      throw new UsageError(`no such flag: ${args[index]}${suggestion(name, Object.keys(options))}`);
+    } else if (options[name].type === "boolean") {
+      if (value !== undefined) throw new UsageError(`--${name} takes no value: ${args[index]}`);
+      flags.set.add(name);
+    } else if (!value || !inlineValue && value.startsWith("-")) {
+      throw new UsageError(`--${name} needs a value`);
+    } else {
+      flags.values[name] = value;
+    }
+  }
+  const extra = flags.positionals[commandLine.positionals.length];
+  if (extra !== undefined && !flags.set.has("help") && !flags.set.has("version")) {
+    throw new UsageError(`one argument too many: ${extra}`);
   }
   return flags;
 }
 
-/** Rejects invalid flags, and joins each flag and its value into one argument. */
-function check(args: string[], string: string[], boolean: string[]): string[] {
-  const end = args.indexOf("--");
-  const before = args.slice(0, end < 0 ? args.length : end);
-  const known: string[] = [];
-  for (let arg; (arg = before.shift()) !== undefined;) {
-    if (!arg.startsWith("-") || arg === "-") {
-      known.push(arg);
-      continue;
+/** The name meant, if one is at most two letters away. */
+function suggestion(name: string, names: string[]): string {
+  const [near] = names.toSorted((a, b) => distance(name, a) - distance(name, b));
+  return distance(name, near) <= Math.min(2, near.length / 2) ? ` (did you mean --${near}?)` : "";
+}
+
+/** The edit distance of two words: Levenshtein's. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(
+        Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      );
     }
-    const [, name, value] = /^--([^=]*)(?:=([^]*))?$/.exec(arg === "-h" ? "--help" : arg) ?? [];
-    if (boolean.includes(name)) {
-      if (value !== undefined) throw new UsageError(`--${name} takes no value: ${arg}`);
-      known.push(`--${name}`);
-    } else if (string.includes(name)) {
-      const given = value ?? (before[0]?.startsWith("-") ? undefined : before.shift());
-      if (!given) throw new UsageError(`--${name} needs a value`);
-      known.push(`--${name}=${given}`);
-    } else {
-      throw new UsageError(`no such flag: ${arg}`);
-    }
+    row = next;
   }
-  return end < 0 ? known : [...known, ...args.slice(end)];
+  return row[b.length];
 }
 
 /**

@@ -27,7 +27,7 @@ export async function run(
   const { name } = commandLine;
   const stdout = new Stdout();
   try {
-    const flags = await parseFlags(Deno.args, commandLine);
+    const flags = parseFlags(Deno.args, commandLine);
     const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
     let code = 0;
     if (flags.set.has("help")) await print(help(commandLine));

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type CommandLine,
   parseFlags,
@@ -20,7 +20,6 @@ const COMMAND_LINE: CommandLine = {
 };
 const parse = (line: string) => parseFlags(line.split(" ").filter(Boolean), COMMAND_LINE);
 
-// The same must come of the parser of @std/cli and of the one in its place.
 const GOOD: [line: string, positionals: string[], flags: unknown][] = [
   ["", [], {}],
   ["15213", ["15213"], {}],
@@ -34,20 +33,26 @@ const GOOD: [line: string, positionals: string[], flags: unknown][] = [
   ["--host=007 --grace=1.50", [], { host: "007", grace: "1.50" }],
   ["--host=a --host=b", [], { host: "b" }],
   ["-h", [], { help: true }],
-  ["--help --version", [], { help: true }],
-  ["7 --version", [], { version: true }],
+  ["--help --version", [], { help: true, version: true }],
+  ["1 2 3 --help", ["1", "2", "3"], { help: true }],
+  ["-- --version", ["--version"], {}],
+  ["--quiet false", ["false"], { quiet: true }],
+  ["7 --version", ["7"], { version: true }],
   ["--quiet -- --host 7", ["--host", "7"], { quiet: true }],
 ];
 const BAD: [line: string, message: string][] = [
   ["1 2 3", "one argument too many: 3"],
   ["--nosuch", "no such flag: --nosuch"],
   ["--nosuch=1", "no such flag: --nosuch=1"],
+  ["--quite", "no such flag: --quite (did you mean --quiet?)"],
+  ["--grac=5", "no such flag: --grac=5 (did you mean --grace?)"],
+  ["--verbose", "no such flag: --verbose"],
   ["7 -x", "no such flag: -x"],
   ["-1", "no such flag: -1"],
-  ["--Host=a", "no such flag: --Host=a"],
+  ["--Host=a", "no such flag: --Host=a (did you mean --host?)"],
   ["--host", "--host needs a value"],
   ["--host --quiet", "--host needs a value"],
-  ["--host=", "--host"],
+  ["--host=", "--host needs a value"],
   ["--host -", "--host needs a value"],
   ["--host -7", "--host needs a value"],
   ["--no-host", "no such flag: --no-host"],
@@ -64,16 +69,17 @@ const BAD: [line: string, message: string][] = [
 ];
 
 for (const [line, positionals, flags] of GOOD) {
-  Deno.test(`parseFlags takes "${line}"`, async () => {
-    const parsed = await parse(line);
+  Deno.test(`parseFlags takes "${line}"`, () => {
+    const parsed = parse(line);
     const set = Object.fromEntries([...parsed.set].map((name) => [name, true]));
     assertEquals(parsed.positionals, positionals);
     assertEquals({ ...parsed.values, ...set }, flags);
   });
 }
 for (const [line, message] of BAD) {
-  Deno.test(`parseFlags rejects "${line}"`, async () => {
-    await assertRejects(() => parse(line), UsageError, message);
+  Deno.test(`parseFlags rejects "${line}"`, () => {
+    const error = assertThrows(() => parse(line), UsageError);
+    assertEquals(error.message, message);
   });
 }
 
@@ -186,11 +192,6 @@ Deno.test("the version and the packages are the same everywhere", async () => {
     for (const [, specifier] of specifiers) inline.add(specifier);
   }
   for (const specifier of inline) {
-    if (specifier.startsWith("npm:minimist@")) {
-      const standIn = await read("tests/npm/parse_args.ts");
-      assertEquals(standIn.includes(`"${specifier}"`), true, specifier);
-      continue;
-    }
     const known = packages.some((p) => specifier.startsWith(`${p}/`));
     assertEquals(known, true, `${specifier} is not in deno.json`);
     assertEquals(specifier in importMap.imports, true, specifier);

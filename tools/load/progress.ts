@@ -1,9 +1,9 @@
 /** The progress bar of `@std/cli`, on a terminal, if JSR is reachable. */
-import type { ProgressBar } from "jsr:@std/cli@^1.0.25/unstable-progress-bar";
+import type { ProgressBar } from "jsr:@std/cli@1.0.32/unstable-progress-bar";
 import type { Second } from "./drive.ts";
 
 /** In a constant, so that Deno doesn't fetch it unless there is a terminal. */
-const SPECIFIER = "jsr:@std/cli@^1.0.25/unstable-progress-bar";
+const SPECIFIER = "jsr:@std/cli@1.0.32/unstable-progress-bar";
 const WIDTH = 40;
 
 /** A progress bar, shown once its module has loaded. */
