@@ -4,18 +4,22 @@
  *
  * @module
  */
-import type { CommandLine, Flags } from "../cli/flags.ts";
+import { type CommandLine, type Flags, UsageError } from "../cli/flags.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { Scene, type Stage } from "./lecture/scene.ts";
 import { svg } from "./lecture/svg.ts";
 import { ROOM, TextFigure } from "./lecture/text.ts";
+import { WORDS } from "./lecture/words.ts";
 import { sleep } from "../net/time.ts";
-import { rioWriten } from "../rio.ts";
+import { Rio, rioWriten } from "../rio.ts";
 
 /** Milliseconds to pause before an action and before each event, so that viewers can follow. */
 const PAUSES = { action: 1500, event: 400 };
+
+/** Moves the cursor up a line. */
+const UP = "\x1b[A";
 
 const COMMAND_LINE: CommandLine = {
   name: "lecture",
@@ -24,7 +28,9 @@ server is iterative, and the second client waits; then it is concurrent.`,
   positionals: [],
   flags: [
     ["fast", "don't pause"],
-    ["svg=FILE", "also draw this run as an SVG picture"],
+    ["step", "show the next event when you press Enter"],
+    ["lang=LANG", "captions in en (English, the default) or ko (Korean)"],
+    ["svg=FILE", "also draw the iterative server as an SVG picture"],
   ],
   notes: "Exit codes: 0 done, 1 the scene went wrong, 2 usage.",
 };
@@ -34,13 +40,22 @@ async function main({ set, values }: Flags, stdout: Stdout): Promise<number> {
   const print = async (text: string) => {
     await stdout.print(encoder.encode(text));
   };
-  const figure = new TextFigure(Deno.stdout.isTerminal() && !Deno.noColor);
+  const { lang = "en" } = values;
+  if (lang !== "en" && lang !== "ko") throw new UsageError(`--lang must be en or ko, not ${lang}`);
+  const words = WORDS[lang];
+  const terminal = Deno.stdout.isTerminal();
+  const figure = new TextFigure(terminal && !Deno.noColor, words);
+  const stdin = new Rio(Deno.stdin);
+  let step = set.has("step");
   const stage: Stage = {
     begin: (act) => print(figure.begin(act)),
     add: (row) => print(figure.add(row)),
     end: (act) => print(figure.end(act)),
     pause: async (before) => {
-      if (!set.has("fast")) await sleep(PAUSES[before]);
+      if (!step && !set.has("fast")) await sleep(PAUSES[before]);
+      if (!step || before === "action") return;
+      step = await stdin.readline() !== null; // at EOF the rest goes on by itself
+      if (step && terminal && Deno.stdin.isTerminal()) await print(UP); // over the echoed newline
     },
     room: ROOM,
   };
@@ -55,10 +70,10 @@ async function main({ set, values }: Flags, stdout: Stdout): Promise<number> {
   });
   const acts = [];
   for (const concurrency of [1, 2] as const) {
-    await using current = scene = new Scene(stage);
+    await using current = scene = new Scene(stage, words);
     acts.push(await current.play(concurrency));
   }
-  if (picture !== undefined) await rioWriten(picture, encoder.encode(svg(acts)));
+  if (picture !== undefined) await rioWriten(picture, encoder.encode(svg(acts[0], words)));
   return 0;
 }
 

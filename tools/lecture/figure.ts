@@ -1,8 +1,6 @@
 /** The data of the lecture's figure: three columns, with time running down. */
 
-/** The columns, from left to right. */
-export const LANES = ["client 1", "server", "client 2"] as const;
-/** A column. */
+/** A column, from left to right: client 1, the server, client 2. */
 export type Lane = 0 | 1 | 2;
 
 /** What a program is doing: not running, running, waiting, or serving. */

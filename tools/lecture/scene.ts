@@ -1,6 +1,7 @@
 /** The lecture's scene: a server and two clients; the second one waits, or doesn't. */
 import { Actor, type Traced } from "./actor.ts";
 import type { Act, Lane, Row, State } from "./figure.ts";
+import type { Words } from "./words.ts";
 
 /** Shows the scene, and sets its pace. */
 export interface Stage {
@@ -22,6 +23,7 @@ interface Cause {
 /** The scene, played once. */
 export class Scene implements AsyncDisposable {
   readonly #stage: Stage;
+  readonly #words: Words;
   readonly #actors: Actor[] = [];
   readonly #rows: Row[] = [];
   readonly #begin = performance.now();
@@ -29,15 +31,15 @@ export class Scene implements AsyncDisposable {
   #states: Row["states"] = ["off", "off", "off"];
   #serving = 0;
 
-  constructor(stage: Stage) {
+  constructor(stage: Stage, words: Words) {
     this.#stage = stage;
+    this.#words = words;
   }
 
   /** Plays an act. */
   async play(concurrency: 1 | 2): Promise<Act> {
-    const kind = concurrency === 1 ? "iterative" : "concurrent";
     const act = {
-      title: `The ${kind} server: --concurrency=${concurrency}`,
+      title: this.#words[concurrency === 1 ? "iterative" : "concurrent"],
       rows: this.#rows,
       moral: "",
     };
@@ -65,7 +67,7 @@ export class Scene implements AsyncDisposable {
     const waited = await this.#answer(server, client2, line);
     await this.#leave(server, client2);
     await this.#shows(server, "accept");
-    return `Client 2 waited ${waited} for its echo: client 1 had to leave first.`;
+    return this.#words.waited(waited);
   }
 
   /** The concurrent server: no client waits. */
@@ -82,7 +84,7 @@ export class Scene implements AsyncDisposable {
     await this.#leave(server, client1);
     await this.#shows(server, "accept");
     await this.#leave(server, client2);
-    return `Client 2 waited ${waited} for its echo: the server serves both at once.`;
+    return this.#words.together(waited);
   }
 
   /** Ends all programs. */
@@ -132,7 +134,7 @@ export class Scene implements AsyncDisposable {
     const row = await this.#shows(server, "rio_writen");
     const { time } = await this.#shows(client, "rio_readlineb", { ...line, row });
     const seconds = time - line.row.time;
-    if (seconds < 0.001) return "less than 1 ms";
+    if (seconds < 0.001) return this.#words.short;
     return seconds < 1 ? `${(seconds * 1000).toFixed(0)} ms` : `${seconds.toFixed(1)} s`;
   }
 

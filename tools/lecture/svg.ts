@@ -1,10 +1,11 @@
 /** The lecture's figure as a picture. */
-import { type Act, arrow, type Lane, LANES, type Row } from "./figure.ts";
+import { type Act, arrow, type Lane, type Row } from "./figure.ts";
+import type { Words } from "./words.ts";
 
-/** The height of a row, and of the head and foot of an act, in pixels. */
+/** The height of a row, and of the head and foot of the picture, in pixels. */
 const ROW = 17;
 const HEAD = 58;
-const FOOT = 44;
+const FOOT = 74;
 const WIDTH = 840;
 /** The x of the clients' lines, and of the edges of the server's column. */
 const CLIENT = [170, , 630] as const;
@@ -12,13 +13,17 @@ const SERVER = [290, 510] as const;
 /** The width of the kernel's queue, at the server's right edge. */
 const QUEUE = 14;
 
+/** The width of a character of a label. */
+const GLYPH = 7;
+
 const STYLE = `
   text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill: #1f2328 }
   .paper { fill: #fff }
   .title { font-weight: bold; font-size: 14px }
   .head { font-weight: bold }
-  .time { fill: #818b98; font-size: 10px }
-  .label { fill: #59636e; font-size: 11px; text-anchor: middle; stroke: #fff; stroke-width: 3px; paint-order: stroke }
+  .time { fill: #6e7781; font-size: 10px }
+  .key { font-size: 11px }
+  .label { fill: #59636e; font-size: 11px; text-anchor: middle }
   .end { text-anchor: end }
   .middle { text-anchor: middle }
   .server { fill: #f0f6fc; stroke: #8c959f }
@@ -32,7 +37,7 @@ const STYLE = `
     text { fill: #e6edf3 }
     .paper { fill: #0d1117 }
     .time { fill: #7d8590 }
-    .label { fill: #9198a1; stroke: #0d1117 }
+    .label { fill: #9198a1 }
     .server { fill: #151b23; stroke: #656c76 }
     .serves { fill: #0c2d6b }
     .line { stroke: #656c76 }
@@ -43,30 +48,39 @@ const STYLE = `
   }
 `;
 
-/** Draws acts, one below the other, legible in light and dark mode. */
-export function svg(acts: readonly Act[]): string {
-  let top = 0;
-  const drawn = acts.map((act) => {
-    const picture = `<g transform="translate(0 ${top})">\n${draw(act)}</g>\n`;
-    top += HEAD + act.rows.length * ROW + FOOT;
-    return picture;
-  });
-  const about = acts.map(({ title, moral }) => `${title}. ${moral}`).join(" ");
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" role="img">
-<title>A server and two clients, call by call</title>
-<desc>${escape(about)}</desc>
+/** Draws an act, legible in light and dark mode, with a legend. */
+export function svg({ title, moral, rows }: Act, words: Words): string {
+  const height = HEAD + rows.length * ROW + FOOT;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img">
+<title>${words.picture}</title>
+<desc>${escape(`${title}. ${moral}`)}</desc>
 <style>${STYLE}</style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>
-<rect class="paper" width="${WIDTH}" height="${top}"/>
-${drawn.join("")}</svg>
+<rect class="paper" width="${WIDTH}" height="${height}"/>
+${draw({ title, moral, rows }, words)}${legend(height - 18, words)}</svg>
 `;
 }
 
-function draw({ title, moral, rows }: Act): string {
+/** What the lines and colours stand for. */
+function legend(y: number, { legend }: Words): string {
+  const samples = [
+    (x: number) => line("line", x, y, x + 24, y),
+    (x: number) => line("waits", x, y, x + 24, y),
+    (x: number) => `<rect class="serves" x="${x}" y="${y - 6}" width="24" height="12"/>`,
+    (x: number) => `<rect class="queue" x="${x}" y="${y - 6}" width="24" height="12"/>`,
+    (x: number) => line("arrow", x, y, x + 24, y),
+  ];
+  return samples.map((sample, i) => {
+    const x = 16 + i * 164;
+    return `${sample(x)}${text(x + 30, y + 4, legend[i], "key")}\n`;
+  }).join("");
+}
+
+function draw({ title, moral, rows }: Act, words: Words): string {
   const y = (row: Row) => HEAD + rows.indexOf(row) * ROW + ROW / 2;
   const bottom = HEAD + rows.length * ROW;
   const parts = [text(16, 24, title, "title"), text(WIDTH / 2, bottom + 24, moral, "head middle")];
-  for (const [lane, name] of LANES.entries()) {
+  for (const [lane, name] of words.lanes.entries()) {
     const x = CLIENT[lane] ?? (SERVER[0] + SERVER[1]) / 2;
     parts.push(text(x, 48, name, "head middle"));
   }
@@ -97,14 +111,13 @@ function draw({ title, moral, rows }: Act): string {
     const from = y(waiting[0]) + ROW / 2;
     const to = y(taken.at(-1)!) + ROW / 2;
     const middle = (y(waiting.at(-1)!) + ROW + to) / 2; // below the arrows
-    const name = text(0, 0, "kernel's queue", "middle");
+    const name = text(0, 0, words.legend[3], "middle");
     parts.push(
       box("queue", right, from, QUEUE, to),
       `<g transform="translate(${right + QUEUE + 14} ${middle}) rotate(90)">${name}</g>`,
     );
   }
 
-  let time = "";
   for (const row of rows) {
     const { lane, from } = row;
     const to = arrow(row);
@@ -122,9 +135,7 @@ function draw({ title, moral, rows }: Act): string {
       ? [left + 10, ""]
       : [CLIENT[2] + 10, ""];
     parts.push(text(x, y(row) + 4, row.text, kind));
-    const seconds = row.time.toFixed(1);
-    if (seconds !== time) parts.push(text(WIDTH - 8, y(row) + 4, `${seconds} s`, "time end"));
-    time = seconds;
+    parts.push(text(WIDTH - 8, y(row) + 4, `${row.time.toFixed(1)} s`, "time end"));
   }
   return parts.join("\n") + "\n";
 }
@@ -138,8 +149,11 @@ function line(kind: string, x1: number, y1: number, x2: number, y2: number): str
   return `<line class="${kind}" x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/>`;
 }
 
+/** An arrow with its label above it, clear of the shaft along the label's width. */
 function shaft(x1: number, y1: number, x2: number, y2: number, label: string): string {
-  return line("arrow", x1, y1, x2, y2) + text((x1 + x2) / 2, (y1 + y2) / 2 - 3, label, "label");
+  const rise = Math.abs((y2 - y1) / (x2 - x1)) * label.length * GLYPH / 2;
+  return line("arrow", x1, y1, x2, y2) +
+    text((x1 + x2) / 2, (y1 + y2) / 2 - rise - 4, label, "label");
 }
 
 function text(x: number, y: number, content: string, kind: string): string {

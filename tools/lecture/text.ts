@@ -1,5 +1,6 @@
 /** The lecture's figure in a terminal of 80 columns, printed row by row. */
-import { type Act, arrow, type Lane, LANES, type Row, type State } from "./figure.ts";
+import { type Act, arrow, type Lane, type Row, type State } from "./figure.ts";
+import type { Words } from "./words.ts";
 
 /** Widths of the time and of each column, its line included, in characters. */
 const TIME = 5;
@@ -18,16 +19,18 @@ const COLUMNS = [35, 34, 36];
 /** The figure as lines of text. */
 export class TextFigure {
   readonly #coloured: boolean;
+  readonly #words: Words;
   #states: Row["states"] = ["off", "off", "off"];
 
-  constructor(coloured: boolean) {
+  constructor(coloured: boolean, words: Words) {
     this.#coloured = coloured;
+    this.#words = words;
   }
 
   /** The head of an act. */
   begin({ title }: Act): string {
     this.#states = ["off", "off", "off"];
-    const names = LANES.map((name, i) => this.#paint(COLUMNS[i], name.padEnd(WIDTHS[i])));
+    const names = this.#words.lanes.map((name, i) => this.#paint(COLUMNS[i], pad(name, WIDTHS[i])));
     return `${this.#paint(BOLD, title)}\n\n${" ".repeat(TIME)}${names.join("").trimEnd()}\n`;
   }
 
@@ -77,4 +80,9 @@ export class TextFigure {
   #paint(colour: number, text: string): string {
     return this.#coloured ? `\x1b[${colour}m${text}\x1b[0m` : text;
   }
+}
+
+/** Pads a text to a width; a Hangul syllable is two columns wide. */
+function pad(text: string, width: number): string {
+  return text.padEnd(width - (text.match(/\p{Script=Hangul}/gu)?.length ?? 0));
 }
