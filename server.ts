@@ -12,11 +12,10 @@
  */
 import { address, checkPort } from "./net/address.ts";
 import { label } from "./net/errors.ts";
-import { checkTime, inTime, sleep } from "./net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 import type { Conn, Connfd } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, type ServeStats } from "./server/connections.ts";
-import { whenEmpty } from "./server/queue.ts";
+import { Drain, type DrainOptions } from "./server/drain.ts";
 import { EchoStats } from "./server/stats.ts";
 import { TlsListenfd, type TlsOptions } from "./server/tls.ts";
 
@@ -31,9 +30,15 @@ export {
   type Cause,
   /** The limits on a server's connections. */
   type ConnectionOptions,
+  /** What a handler throws to refuse a connection. */
+  Refused,
   /** The counters of `serve`. */
   ServeStats,
 } from "./server/connections.ts";
+export {
+  /** How to stop. */
+  type DrainOptions,
+} from "./server/drain.ts";
 export {
   /** The addresses of both ends of a connection. */
   type Endpoints,
@@ -150,30 +155,11 @@ export interface Listenfd {
   /** Closes the listener, and rejects a pending `accept` with `Deno.errors.BadResource`. */
   close(): void;
   /** Connections already made that `accept` hasn't returned yet, such as TLS handshakes. */
-  readonly shaking?: number;
+  readonly handshaking?: number;
 }
 
-/** Options of {@linkcode serve}. */
-export interface ServeOptions extends ConnectionOptions {
-  /**
-   * Stops the server. Connections that are open or in the kernel's queue at that time are still
-   * served, for up to `grace`; then the listener is closed.
-   */
-  signal?: AbortSignal;
-  /**
-   * Milliseconds that open connections may go on after the signal; then they are closed.
-   * Default: no limit.
-   */
-  grace?: number;
-  /**
-   * After the signal, the most connections to accept from the queue, besides TLS handshakes under
-   * way. Default: {@linkcode LISTENQ}.
-   */
-  backlog?: number;
-}
-
-/** Milliseconds before the next try when accept(2) fails; less if a connection ends. */
-const ACCEPT_PAUSE = 100;
+/** Options of {@linkcode serve}: how many connections at once, for how long, and how to stop. */
+export type ServeOptions = ConnectionOptions & DrainOptions;
 
 /**
  * Accepts connections, passes each to `handler`, and closes it when the handler returns. The
@@ -208,64 +194,18 @@ export async function serve(
   handler: (connfd: Connfd) => Promise<void>,
   options: ServeOptions = {},
 ): Promise<ServeStats> {
-  const { signal, grace = Infinity, backlog = LISTENQ } = options;
-  checkTime("serve: grace", grace);
   const connections = new Connections(handler, options);
-  const accepting = { waiting: false, calls: 0 };
-  let open = true;
-  const close = () => {
-    if (!open) return;
-    open = false;
-    connections.lose(listenfd.shaking ?? 0);
+  using drain = new Drain(listenfd, connections, options);
+  while (drain.open) {
+    await connections.slot(options.signal);
     try {
-      listenfd.close();
-    } catch {
-      // Already closed by its owner.
-    }
-  };
-  const cancels: (() => void)[] = [];
-  const stop = () => {
-    connections.wake();
-    cancels.push(
-      whenEmpty(accepting, listenfd, close),
-      inTime(grace, () => {
-        close();
-        connections.cut();
-      }),
-    );
-  };
-  if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop);
-
-  let lastError: string | undefined;
-  for (let late = 0; late <= backlog + (listenfd.shaking ?? 0);) {
-    await connections.slot(signal);
-    accepting.waiting = true;
-    accepting.calls++;
-    try {
-      const conn = await listenfd.accept();
-      accepting.waiting = false;
-      lastError = undefined;
-      if (signal?.aborted) late++;
-      connections.add(conn);
+      connections.add(await drain.accept());
     } catch (error) {
-      accepting.waiting = false;
-      if (error instanceof Deno.errors.BadResource) { // listenfd was closed
-        open = false;
-        break;
-      }
-      // The client reset its connection in the queue.
-      if (error instanceof Deno.errors.NotConnected) continue;
-      // Out of descriptors, for example: accept would fail again at once.
-      if (String(error) !== lastError) connections.fault(error);
-      lastError = String(error);
-      await Promise.race([sleep(ACCEPT_PAUSE), connections.change()]);
+      if (drain.open) await connections.failed(error);
     }
   }
-  close();
+  drain.close();
   await connections.done();
-  for (const cancel of cancels) cancel();
-  signal?.removeEventListener("abort", stop);
   return connections.stats;
 }
 

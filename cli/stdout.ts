@@ -11,6 +11,11 @@ const DELAY = 20;
 /** Milliseconds before the next try if standard output is non-blocking: EAGAIN. */
 const AGAIN = 10;
 
+/** Who may give up a wait, such as a connection that is closed. */
+export interface Giver {
+  readonly signal: AbortSignal;
+}
+
 /**
  * Standard output, buffered like C's stdio: by line on a terminal, otherwise by block, but for at
  * most 20 ms. It holds at most 128 KiB: while a reader stalls, writers wait.
@@ -22,7 +27,8 @@ export class Stdout implements Writer {
   #spare = new Uint8Array(BLOCK);
   #length = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #writing: Promise<void> | undefined;
+  #writing = false;
+  readonly #waiters = new Set<() => void>();
   #error: unknown;
 
   /** The error of the first failed write, which every later call throws too. */
@@ -46,13 +52,14 @@ export class Stdout implements Writer {
   /**
    * Buffers 1 to 65536 bytes, to be written `times` times. They are never split by those of another
    * call. Returns undefined if there was room; otherwise a promise that resolves when the bytes are
-   * in the buffer.
-   * @throws {Error} The error of an earlier write.
+   * in the buffer, on a terminal that they are written. Whoever gives up a wait may leave bytes
+   * unprinted.
+   * @throws {Error} The error of an earlier write, or the reason of the giver's signal.
    */
-  print(p: Uint8Array, times: number = 1): Promise<void> | undefined {
+  print(p: Uint8Array, times: number = 1, giver?: Giver): Promise<void> | undefined {
     const start = this.#length;
     const end = start + p.length * times;
-    if (end > BLOCK) return this.#printLater(p, times);
+    if (end > BLOCK) return this.#printLater(p, times, giver);
     if (this.#error !== undefined) throw this.#error;
     const buf = this.#buf;
     buf.set(p, start);
@@ -61,28 +68,28 @@ export class Stdout implements Writer {
       buf.copyWithin(start + n, start, start + Math.min(n, end - start - n));
     }
     this.#length = end;
-    if (this.#byLine) return this.flush();
+    if (this.#byLine) return this.flush(giver);
     this.#timer ??= setTimeout(
       () => this.flush().catch(() => {}), // the next call throws it
       DELAY,
     );
   }
 
-  async #printLater(p: Uint8Array, times: number): Promise<void> {
+  async #printLater(p: Uint8Array, times: number, giver?: Giver): Promise<void> {
     while (times > 0) {
       const room = Math.floor((BLOCK - this.#length) / p.length);
       const now = Math.min(times, room);
-      await (now > 0 ? this.print(p, now) : this.flush());
+      await (now > 0 ? this.print(p, now, giver) : this.flush(giver));
       times -= now;
     }
   }
 
   /**
    * Writes everything buffered.
-   * @throws {Error} The error of this or an earlier write.
+   * @throws {Error} The error of this or an earlier write, or the reason of the giver's signal.
    */
-  async flush(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing;
+  async flush(giver?: Giver): Promise<void> {
+    while (this.#writing) await this.#written(giver);
     if (this.#error !== undefined) throw this.#error;
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -90,19 +97,39 @@ export class Stdout implements Writer {
     const bytes = this.#buf.subarray(0, this.#length);
     [this.#buf, this.#spare] = [this.#spare, this.#buf];
     this.#length = 0;
-    this.#writing = this.#writeAll(bytes);
-    await this.#writing;
+    this.#write(bytes);
+    await this.#written(giver);
     if (this.#error !== undefined) throw this.#error;
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<void> {
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#writing = true;
     try {
       await rioWriten(this.#sink, bytes);
     } catch (error) {
       this.#error = label("standard output", error);
-    } finally {
-      this.#writing = undefined;
     }
+    this.#writing = false;
+    for (const wake of this.#waiters) wake();
+    this.#waiters.clear();
+  }
+
+  /** Resolves at the end of the write under way. Nothing is left of a wait that is given up. */
+  #written(giver?: Giver): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const signal = giver?.signal;
+      const wake = () => {
+        signal?.removeEventListener("abort", giveUp);
+        resolve();
+      };
+      const giveUp = () => {
+        this.#waiters.delete(wake);
+        reject(signal!.reason);
+      };
+      this.#waiters.add(wake);
+      signal?.addEventListener("abort", giveUp);
+      if (signal?.aborted) giveUp();
+    });
   }
 }
 

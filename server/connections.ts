@@ -1,9 +1,8 @@
 /** A server's connections: how many at once, for how long, and why each ended. */
 import { isReset } from "../net/errors.ts";
-import { checkTime } from "../net/time.ts";
+import { checkTime, sleep } from "../net/time.ts";
 import { checkRange } from "../rio.ts";
-import { activity, type Conn, Connfd, isTcp } from "./connfd.ts";
-import { Refused } from "./gate.ts";
+import { type Conn, Connfd, isTcp } from "./connfd.ts";
 import { Turns } from "./turns.ts";
 
 /** The limits on a server's connections. */
@@ -79,6 +78,24 @@ export class ServeStats {
  */
 export type Cause = "done" | "reset" | "idle" | "expired" | "cut" | "refused" | "failed";
 
+/**
+ * What a handler throws to refuse a connection, which is then counted as `refused`.
+ * @example
+ * ```ts
+ * import { Refused } from "@netp/rio/server";
+ *
+ * console.log(new Refused("not today").message); // refused: not today
+ * ```
+ */
+export class Refused extends Error {
+  /** The message is `refused: ` and `why`. */
+  constructor(why: string) {
+    super(`refused: ${why}`);
+  }
+}
+
+/** Milliseconds before the next try when accept(2) fails; less if a connection ends. */
+const ACCEPT_PAUSE = 100;
 /** Extra milliseconds for a connection in a write. */
 const SLOW_READER = 20_000;
 /** The most milliseconds between two checks for connections out of time. */
@@ -110,6 +127,9 @@ export class Connections {
   readonly #waiting: Conn[] = [];
   readonly #turns = new Turns();
   #sweeper: ReturnType<typeof setInterval> | undefined;
+  /** Whether connections are only accepted to be closed. */
+  refusing = false;
+  #lastError: string | undefined;
   /** Resolves at the next change in number, or at `wake`. */
   #change = Promise.withResolvers<void>();
 
@@ -139,19 +159,21 @@ export class Connections {
 
   /** Serves a connection as soon as there is a slot. */
   add(conn: Conn): void {
+    this.#lastError = undefined;
     this.stats.accepted++;
-    this.#waiting.push(conn);
+    if (this.refusing) this.#cutWaiting(conn);
+    else this.#waiting.push(conn);
     this.#serveWaiting();
   }
 
-  /** Reports an error of `accept`. */
-  fault(error: unknown): void {
-    this.#onError(error);
-  }
-
-  /** Resolves when a connection has begun or ended. */
-  change(): Promise<void> {
-    return this.#change.promise;
+  /** Reports an error of `accept`, unless it is the last one again; resolves when to try again. */
+  async failed(error: unknown): Promise<void> {
+    // The client reset its connection in the queue.
+    if (error instanceof Deno.errors.NotConnected) return;
+    // Out of descriptors, for example: accept would fail again at once.
+    if (String(error) !== this.#lastError) this.#onError(error);
+    this.#lastError = String(error);
+    await Promise.race([sleep(ACCEPT_PAUSE), this.#change.promise]);
   }
 
   /** Makes `slot` and `done` check again. */
@@ -161,7 +183,7 @@ export class Connections {
   }
 
   /** Counts connections that the listener closes itself. */
-  lose(others: number): void {
+  countCut(others: number): void {
     this.stats.accepted += others;
     this.stats.closed.cut += others;
   }
@@ -169,11 +191,13 @@ export class Connections {
   /** Closes all connections, waiting ones included. */
   cut(): void {
     for (const connection of this.#active) this.#end(connection, "cut");
-    for (const conn of this.#waiting.splice(0)) {
-      conn[Symbol.dispose]();
-      this.stats.closed.cut++;
-    }
-    this.#count();
+    for (const conn of this.#waiting.splice(0)) this.#cutWaiting(conn);
+    this.#update();
+  }
+
+  #cutWaiting(conn: Conn): void {
+    conn[Symbol.dispose]();
+    this.stats.closed.cut++;
   }
 
   /** Resolves when no connection is left. */
@@ -186,10 +210,10 @@ export class Connections {
     while (this.#active.size < this.#concurrency && this.#waiting.length > 0) {
       this.#serve(this.#waiting.shift()!);
     }
-    this.#count();
+    this.#update();
   }
 
-  #count(): void {
+  #update(): void {
     this.stats.active = this.#turns.readers = this.#active.size;
     this.stats.waiting = this.#waiting.length;
     this.wake();
@@ -238,7 +262,7 @@ export class Connections {
   #sweep(): void {
     const now = performance.now();
     for (const connection of this.#active) {
-      const { calls, writing } = activity(connection.connfd);
+      const { calls, writing } = connection.connfd;
       if (calls !== connection.calls) connection.moved = now;
       connection.calls = calls;
       const quiet = now - connection.moved - (writing ? SLOW_READER : 0);

@@ -14,17 +14,6 @@ export type Conn =
   & Pick<Deno.Conn<Deno.Addr>, "read" | "write" | "closeWrite" | "localAddr" | "remoteAddr">
   & Disposable;
 
-/** The calls made on a connection. */
-export interface Activity {
-  /** Reads and writes so far. */
-  calls: number;
-  /** Whether the last call was a write. */
-  writing: boolean;
-}
-
-/** The calls made on a {@linkcode Connfd}, for the idle timeout. */
-export let activity: (connfd: Connfd) => Activity;
-
 /**
  * A connected descriptor, as `serve` passes it to its handler: a `Deno.Conn` whose reads take
  * turns with other connections, and that `serve` can time out.
@@ -56,9 +45,8 @@ export class Connfd implements Reader, Writer {
   #writing = false;
   #noDelay = false;
 
-  static {
-    activity = (connfd) => ({ calls: connfd.#calls, writing: connfd.#writing });
-  }
+  #closed = false;
+  #closing: AbortController | undefined;
 
   /** Wraps a connection. `serve` calls this. */
   constructor(conn: Conn, turns: Turns) {
@@ -103,10 +91,33 @@ export class Connfd implements Reader, Writer {
     return this.conn.closeWrite();
   }
 
+  /** Reads and writes so far. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Whether the last call was a write. */
+  get writing(): boolean {
+    return this.#writing;
+  }
+
+  /** Aborts when the connection is closed: for what a handler waits for besides. */
+  get signal(): AbortSignal {
+    this.#closing ??= new AbortController();
+    if (this.#closed) this.#closing.abort(closed());
+    return this.#closing.signal;
+  }
+
   /** Closes the connection; does nothing if it is already closed. */
   close(): void {
     this.conn[Symbol.dispose]();
+    this.#closed = true;
+    this.#closing?.abort(closed());
   }
+}
+
+function closed(): Error {
+  return new Deno.errors.Interrupted("the connection was closed");
 }
 
 /** Whether a connection is TCP, with TCP's options. */

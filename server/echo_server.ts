@@ -39,7 +39,7 @@ export class EchoServer {
       await echo(connfd, {
         rio,
         stats: this.#echoStats,
-        onLines: (lengths) => report.received(lengths),
+        onLines: (lengths) => report.received(lengths, connfd),
       });
     }, {
       ...this.#options,

@@ -5,6 +5,7 @@ import { count, isReset } from "../net/errors.ts";
 import { inTime } from "../net/time.ts";
 import type { Rio } from "../rio.ts";
 import type { Connfd } from "./connfd.ts";
+import { Refused } from "./connections.ts";
 import { readProxyHeader } from "./proxy.ts";
 
 /** Milliseconds for a PROXY header: at least 3 s, to cover a TCP retransmission. */
@@ -18,14 +19,6 @@ export interface GateOptions {
   allow?: string;
   /** Connections that one address may have at a time. Default: no limit. */
   perClient?: number;
-}
-
-/** An access rule refused a connection. */
-export class Refused extends Error {
-  /** The message is `refused: ` and `why`. */
-  constructor(why: string) {
-    super(`refused: ${why}`);
-  }
 }
 
 /** Counts connections by address, in this thread or in the main thread for all. */

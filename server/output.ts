@@ -1,5 +1,5 @@
 /** A server's standard output. */
-import type { Stdout } from "../cli/stdout.ts";
+import type { Giver, Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
 import { within } from "../net/time.ts";
 import type { Printer } from "./report.ts";
@@ -17,15 +17,16 @@ export class Output implements Printer {
     this.#log = log;
   }
 
-  /** Like {@linkcode Stdout.print}, but never throws. */
-  print(p: Uint8Array, times?: number): Promise<void> | undefined {
+  /** Like {@linkcode Stdout.print}, but an error of standard output is only reported. */
+  print(p: Uint8Array, times?: number, giver?: Giver): Promise<void> | undefined {
     if (this.#fault !== undefined) return;
     try {
-      const wait = this.#stdout.print(p, times);
+      const wait = this.#stdout.print(p, times, giver);
       if (wait === undefined) return;
-      const printed = wait.catch((error) => this.#fail(error)).finally(() => {
-        this.#waiting.delete(printed);
-      });
+      const printed = wait.catch((error) => {
+        if (error !== this.#stdout.error) throw error; // given up
+        this.#fail(error);
+      }).finally(() => this.#waiting.delete(printed));
       this.#waiting.add(printed);
       return printed;
     } catch (error) {
@@ -39,7 +40,7 @@ export class Output implements Printer {
    */
   async end(ms: number): Promise<boolean> {
     const all = (async () => {
-      while (this.#waiting.size > 0) await Promise.all(this.#waiting);
+      while (this.#waiting.size > 0) await Promise.allSettled(this.#waiting);
       await this.#stdout.flush();
       return true;
     })();

@@ -2,7 +2,7 @@
 import type { Stdout } from "../cli/stdout.ts";
 import { count, reason } from "../net/errors.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
-import type { Endpoints } from "./proxy.ts";
+import type { Connfd } from "./connfd.ts";
 
 /** Faults reported per second; more are only counted. */
 const FAULTS = 10;
@@ -37,22 +37,22 @@ export class Report {
   }
 
   /** Prints the client of a new connection. */
-  async connected(ends: Endpoints): Promise<void> {
+  async connected(connfd: Connfd): Promise<void> {
     if (this.#options.quiet) return;
-    const [host, port] = this.#options.names ? await nameinfo(ends) : numbers(ends);
-    await this.#stdout.print(encoder.encode(`Connected to (${host}, ${port})\n`));
+    const [host, port] = this.#options.names ? await nameinfo(connfd) : numbers(connfd);
+    await this.#stdout.print(encoder.encode(`Connected to (${host}, ${port})\n`), 1, connfd);
   }
 
   /** Prints the length of each line; returns a promise if standard output is full. */
-  received(lengths: readonly number[], from: number = 0): Promise<void> | undefined {
+  received(lengths: readonly number[], connfd: Connfd, from = 0): Promise<void> | undefined {
     if (this.#options.quiet) return;
     for (let i = from; i < lengths.length;) {
       const length = lengths[i];
       const first = i;
       while (i < lengths.length && lengths[i] === length) i++;
       const line = this.#lines[length] ??= encoder.encode(`server received ${length} bytes\n`);
-      const wait = this.#stdout.print(line, i - first);
-      if (wait !== undefined) return wait.then(() => this.received(lengths, i));
+      const wait = this.#stdout.print(line, i - first, connfd);
+      if (wait !== undefined) return wait.then(() => this.received(lengths, connfd, i));
     }
   }
 

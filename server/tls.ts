@@ -212,7 +212,7 @@ export class TlsConnfd implements Conn {
 /**
  * A listening descriptor that accepts connections once their TLS handshake is done. At most 256
  * handshakes go on at a time, each for at most 10 seconds. One more client waits until one of them
- * ends, or closes the oldest that has sent nothing for a second, or else not shaken hands for one.
+ * ends, or closes the oldest that has sent nothing for a second, or else not ready hands for one.
  */
 export class TlsListenfd {
   readonly #listenfd: Deno.TcpListener;
@@ -220,10 +220,10 @@ export class TlsListenfd {
   readonly #context: ReturnType<typeof createSecureContext>;
   /** Pending calls of `accept`, and connections ready for the next call. */
   readonly #callers: PromiseWithResolvers<TlsConnfd>[] = [];
-  readonly #shaken: TlsConnfd[] = [];
+  readonly #ready: TlsConnfd[] = [];
   /** Clients without a complete ClientHello, and those after it: since when; oldest first. */
-  readonly #silent = new Map<Deno.TcpConn, number>();
-  readonly #shaking = new Map<Deno.TcpConn, number>();
+  readonly #awaitingHello = new Map<Deno.TcpConn, number>();
+  readonly #handshaking = new Map<Deno.TcpConn, number>();
   /** A connection that waits for its handshake to begin. */
   #waiting: Deno.TcpConn | undefined;
   /** Resolves when a handshake ends. */
@@ -249,12 +249,12 @@ export class TlsListenfd {
   }
 
   /** Connections that `accept` hasn't returned yet. */
-  get shaking(): number {
-    return this.#handshakes + this.#shaken.length + (this.#waiting === undefined ? 0 : 1);
+  get handshaking(): number {
+    return this.#handshakes + this.#ready.length + (this.#waiting === undefined ? 0 : 1);
   }
 
   get #handshakes(): number {
-    return this.#silent.size + this.#shaking.size;
+    return this.#awaitingHello.size + this.#handshaking.size;
   }
 
   /**
@@ -263,8 +263,8 @@ export class TlsListenfd {
    * @throws {Error} What `accept` of the TCP listener throws.
    */
   accept(): Promise<TlsConnfd> {
-    const shaken = this.#shaken.shift();
-    if (shaken !== undefined) return Promise.resolve(shaken);
+    const ready = this.#ready.shift();
+    if (ready !== undefined) return Promise.resolve(ready);
     const caller = Promise.withResolvers<TlsConnfd>();
     this.#callers.push(caller);
     this.#acceptMore();
@@ -275,7 +275,11 @@ export class TlsListenfd {
   close(): void {
     this.#closed = true;
     this.#listenfd.close();
-    const conns = [...this.#silent.keys(), ...this.#shaking.keys(), ...this.#shaken.splice(0)];
+    const conns = [
+      ...this.#awaitingHello.keys(),
+      ...this.#handshaking.keys(),
+      ...this.#ready.splice(0),
+    ];
     for (const conn of conns) conn[Symbol.dispose]();
   }
 
@@ -306,7 +310,7 @@ export class TlsListenfd {
    * turn; otherwise waits for a moment, or until a handshake ends.
    */
   async #makeRoom(): Promise<void> {
-    for (const clients of [this.#silent, this.#shaking]) {
+    for (const clients of [this.#awaitingHello, this.#handshaking]) {
       for (const [conn, since] of clients) {
         if (since > performance.now() - HANDSHAKE_TURN) break;
         clients.delete(conn);
@@ -326,19 +330,19 @@ export class TlsListenfd {
       conn[Symbol.dispose]();
     });
     try {
-      this.#silent.set(tcp, performance.now());
+      this.#awaitingHello.set(tcp, performance.now());
       const hello = await readHello(tcp);
-      this.#silent.delete(tcp);
-      this.#shaking.set(tcp, performance.now());
+      this.#awaitingHello.delete(tcp);
+      this.#handshaking.set(tcp, performance.now());
       const connfd = new TlsConnfd(tcp, hello, this.#context);
       conn = connfd;
       await connfd.handshake();
       const caller = this.#callers.shift();
-      if (caller === undefined) this.#shaken.push(connfd);
+      if (caller === undefined) this.#ready.push(connfd);
       else caller.resolve(connfd);
     } catch (error) {
       conn[Symbol.dispose]();
-      const evicted = !this.#silent.has(tcp) && !this.#shaking.has(tcp);
+      const evicted = !this.#awaitingHello.has(tcp) && !this.#handshaking.has(tcp);
       const cause = late
         ? new Deno.errors.TimedOut(`no answer for ${HANDSHAKE_TIMEOUT / 1000} s`)
         : evicted
@@ -347,8 +351,8 @@ export class TlsListenfd {
       if (!this.#closed) this.#onError?.(label("TLS handshake", cause), remoteAddr);
     } finally {
       cancel();
-      this.#silent.delete(tcp);
-      this.#shaking.delete(tcp);
+      this.#awaitingHello.delete(tcp);
+      this.#handshaking.delete(tcp);
       this.#end.resolve();
       this.#end = Promise.withResolvers();
     }

@@ -73,20 +73,6 @@ export const MUTANTS: Mutant[] = [
   ...of(
     "server.ts",
     [
-      "no pause when accept fails",
-      "await Promise.race([sleep(ACCEPT_PAUSE), connections.change()]);",
-      "",
-      "serve",
-      "told once in a row",
-    ],
-    [
-      "after the signal clients are taken for ever",
-      "if (signal?.aborted) late++;",
-      "",
-      "serve",
-      "no more than the backlog",
-    ],
-    [
       "bytes are counted before they are written",
       "    await rioWriten(connfd, usrbuf.subarray(0, n));\n    stats.bytesOut += n;",
       "    stats.bytesOut += n;\n    await rioWriten(connfd, usrbuf.subarray(0, n));",
@@ -120,6 +106,13 @@ export const MUTANTS: Mutant[] = [
   ),
   ...of(
     "server/connections.ts",
+    [
+      "no pause when accept fails",
+      "    await Promise.race([sleep(ACCEPT_PAUSE), this.#change.promise]);\n",
+      "",
+      "serve",
+      "told once in a row",
+    ],
     [
       "idle a tick early",
       "if (quiet >= this.#idleTimeout)",
@@ -156,8 +149,15 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "server/queue.ts",
-    ["handshakes aren't waited for", " && !listenfd.shaking", "", "serve", "shakes hands"],
+    "server/drain.ts",
+    [
+      "after the signal clients are taken for ever",
+      "if (this.#signal?.aborted) this.#countLate();",
+      "",
+      "serve",
+      "no more than the backlog",
+    ],
+    ["handshakes aren't waited for", " && busy === 0", "", "serve", "shakes hands"],
   ),
   ...of(
     "server/tls.ts",
@@ -292,7 +292,7 @@ export const MUTANTS: Mutant[] = [
     "cli/stdout.ts",
     [
       "a terminal isn't by the line",
-      "    if (this.#byLine) return this.flush();\n",
+      "    if (this.#byLine) return this.flush(giver);\n",
       "",
       "stdout",
       "at once on a terminal",

@@ -47,7 +47,7 @@ class FakeConn {
 
 /** A listener that gives what it is given: connections, and errors that `accept` throws. */
 class FakeListenfd {
-  shaking = 0;
+  handshaking = 0;
   closed = false;
   calls = 0;
   readonly #given: (FakeConn | Error)[];
@@ -258,22 +258,23 @@ Deno.test("after the signal the queue is emptied, and no more than the backlog i
     backlog: 3,
   });
   await served;
-  assertEquals([stats.accepted, listenfd.closed], [4, true]);
+  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [9, 4, 5]);
+  assertEquals(listenfd.closed, true);
 });
 
 Deno.test("after the signal who shakes hands has a place besides the backlog, or is cut and counted", async () => {
   const given = Array.from({ length: 9 }, () => new FakeConn());
   const { listenfd, stop, stats, served } = serving(given, () => Promise.resolve(), { backlog: 3 });
-  listenfd.shaking = 1;
+  listenfd.handshaking = 1;
   stop.abort();
   await served;
-  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [6, 5, 1]);
+  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [10, 5, 5]);
 });
 
 Deno.test("who shakes hands when the listener's owner closes it isn't the server's to count", async () => {
   const { listenfd, stats, served } = serving([], () => Promise.resolve());
   await turn();
-  listenfd.shaking = 1;
+  listenfd.handshaking = 1;
   listenfd.close();
   await served;
   assertEquals([stats.accepted, stats.closed.cut], [0, 0]);
@@ -284,10 +285,10 @@ Deno.test("after the signal the listener stays while somebody comes or shakes ha
   const { listenfd, stop, stats, served } = serving([], () => Promise.resolve());
   await clock.pass(0);
   stop.abort();
-  listenfd.shaking = 1;
+  listenfd.handshaking = 1;
   await clock.pass(1000);
   assertEquals(listenfd.closed, false);
-  listenfd.shaking = 0;
+  listenfd.handshaking = 0;
   await clock.pass(40);
   listenfd.come(new FakeConn());
   await clock.pass(40);
@@ -320,7 +321,7 @@ Deno.test("at the end of the grace all are closed and counted: served, waiting, 
     await clock.pass(10);
     listenfd.come(conn);
   }
-  listenfd.shaking = 2;
+  listenfd.handshaking = 2;
   await clock.pass(900);
   assertEquals([stats.active, stats.waiting, listenfd.closed], [1, 2, false]);
   await clock.pass(100);

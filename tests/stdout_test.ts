@@ -1,5 +1,5 @@
 /** Standard output: when it is written, and what becomes of it when it fails; what is told. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Stdout } from "../cli/stdout.ts";
 import { Output } from "../server/output.ts";
 import { Report } from "../server/report.ts";
@@ -112,6 +112,30 @@ Deno.test("Output waits for those who print, and not for ever", async () => {
   const late = output.end(1000);
   await clock.pass(1000);
   assertEquals([await late, told], [false, ["server: standard output: nobody reads it"]]);
+});
+
+Deno.test("who gives up a wait for standard output leaves nothing behind (needs --expose-gc)", async () => {
+  const { gc } = globalThis as unknown as { gc(): void };
+  for (const byLine of [true, false]) {
+    const stdout = new Stdout(new Sink(), byLine); // whose writes never end
+    const line = bytes("x".repeat(4095) + "\n");
+    const waiting = stdout.print(line, 20); // a block is on its way, another is full
+    waiting?.catch(() => {});
+    const giveUp = async () => {
+      const giver = new AbortController();
+      const wait = stdout.print(line, 17, giver);
+      const given = wait!.then(() => "printed", (error) => error.message);
+      giver.abort(new Error("closed"));
+      assertEquals(await given, "closed");
+    };
+    for (let i = 0; i < 100; i++) await giveUp();
+    gc();
+    const before = Deno.memoryUsage().heapUsed;
+    for (let i = 0; i < 5000; i++) await giveUp();
+    gc();
+    const grown = (Deno.memoryUsage().heapUsed - before) / 5000;
+    assert(grown < 100, `${grown} bytes each`);
+  }
 });
 
 Deno.test("Report tells ten faults a second, and how many more there were, again and again", async () => {

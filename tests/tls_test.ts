@@ -162,7 +162,7 @@ Deno.test("TLS: accept called twice serves both, close ends them and the handsha
   const third = assertRejects(() => listenfd.accept(), Deno.errors.BadResource);
   using half = await connect(port);
   await half.fd.write(bytes("\x16\x03\x01"));
-  while (listenfd.shaking === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (listenfd.handshaking === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   listenfd.close();
   await third;
   await half.askEnd();
@@ -263,12 +263,12 @@ Deno.test("a handshake has ten seconds, whether its client is silent or stops in
   using silent = await Deno.connect({ hostname: LOCAL, port });
   using slow = await Deno.connect({ hostname: LOCAL, port });
   await slow.write(bytes("\x16\x03\x01"));
-  while (listenfd.shaking < 2) await turn();
+  while (listenfd.handshaking < 2) await turn();
   await clock.pass(9_999);
-  assertEquals([listenfd.shaking, faults], [2, []]);
+  assertEquals([listenfd.handshaking, faults], [2, []]);
   await clock.pass(1);
   await Promise.all([closed(silent), closed(slow)]);
-  while (listenfd.shaking > 0) await turn();
+  while (listenfd.handshaking > 0) await turn();
   assertEquals(faults, Array(2).fill("TLS handshake: no answer for 10 s"));
   listenfd.close();
   await accepted;
@@ -284,7 +284,7 @@ Deno.test("a handshake is over when its client ends in the middle", async () => 
     await leaving.closeWrite();
     await closed(leaving);
   }
-  while (listenfd.shaking > 0) await turn();
+  while (listenfd.handshaking > 0) await turn();
   assertEquals(faults, Array(2).fill("TLS handshake: the client closed the connection"));
   listenfd.close();
   await accepted;
@@ -324,17 +324,17 @@ Deno.test("a client who says nothing for a second gives way to one more than 256
   using half = await Deno.connect({ hostname: LOCAL, port });
   // A whole record, which begins a handshake and doesn't end it.
   await half.write(bytes("\x16\x03\x01\x00\x04\x01\x00\x10\x00"));
-  while (listenfd.shaking < 1) await turn();
+  while (listenfd.handshaking < 1) await turn();
   const silent: Deno.Conn[] = [];
-  while (listenfd.shaking < 256) {
-    const before = listenfd.shaking;
+  while (listenfd.handshaking < 256) {
+    const before = listenfd.handshaking;
     silent.push(await Deno.connect({ hostname: LOCAL, port }));
-    while (listenfd.shaking === before) await turn();
+    while (listenfd.handshaking === before) await turn();
   }
   const opening = openTlsClientfd(LOCAL, port, { caCerts: [ca] });
-  while (listenfd.shaking < 257) await turn();
+  while (listenfd.handshaking < 257) await turn();
   await clock.pass(900);
-  assertEquals([listenfd.shaking, faults], [257, []]);
+  assertEquals([listenfd.handshaking, faults], [257, []]);
   await clock.pass(200);
   using clientfd = await opening;
   using connfd = await accepted;
@@ -342,7 +342,7 @@ Deno.test("a client who says nothing for a second gives way to one more than 256
   assertEquals(faults, ["TLS handshake: gave way after 1 s"]);
   await clientfd.write(bytes("x"));
   assertEquals(await connfd.read(new Uint8Array(1)), 1);
-  assertEquals(listenfd.shaking, 255, "the oldest silent one has gone");
+  assertEquals(listenfd.handshaking, 255, "the oldest silent one has gone");
   listenfd.close();
   await closed(half);
   for (const conn of silent) conn.close();
@@ -382,14 +382,14 @@ Deno.test("who waits for a handshake to begin gives way to nobody", async () => 
   const { port } = listenfd.addr;
   const accepted = listenfd.accept();
   const others: Deno.Conn[] = [];
-  while (listenfd.shaking < 256) {
-    const before = listenfd.shaking;
+  while (listenfd.handshaking < 256) {
+    const before = listenfd.handshaking;
     others.push(await Deno.connect({ hostname: LOCAL, port }));
-    while (listenfd.shaking === before) await turn();
+    while (listenfd.handshaking === before) await turn();
   }
   await clock.pass(200);
   const opening = openTlsClientfd(LOCAL, port, { caCerts: [ca] });
-  while (listenfd.shaking < 257) await turn();
+  while (listenfd.handshaking < 257) await turn();
   await clock.pass(600);
   // A whole record, which begins a handshake and doesn't end it: a turn begins.
   for (const conn of others) await conn.write(bytes("\x16\x03\x01\x00\x04\x01\x00\x10\x00"));
@@ -416,7 +416,7 @@ Deno.test("a client that connects while the listener is closed is closed, too", 
   using client = await Deno.connect({ hostname: LOCAL, port });
   await assertRejects(() => accepted, Deno.errors.BadResource);
   await closed(client);
-  assertEquals(listenfd.shaking, 0);
+  assertEquals(listenfd.handshaking, 0);
 });
 
 Deno.test("what shook hands before the listener was closed isn't accepted after it", async () => {
@@ -426,7 +426,7 @@ Deno.test("what shook hands before the listener was closed isn't accepted after 
   const sockets = [1, 2].map(() => openTlsClientfd(LOCAL, listenfd.addr.port, options));
   const clients = await Promise.all(sockets);
   (await accepted)[Symbol.dispose]();
-  assertEquals(listenfd.shaking, 1);
+  assertEquals(listenfd.handshaking, 1);
   listenfd.close();
   await assertRejects(() => listenfd.accept(), Deno.errors.BadResource);
   for (const fd of clients) fd.close();
@@ -437,7 +437,7 @@ Deno.test("300 clients who all shake hands at once are all served", async () => 
   const { port } = listenfd.addr;
   const sockets = await Promise.all(Array.from({ length: 300 }, () => openClientfd(LOCAL, port)));
   const accepted = sockets.map(() => listenfd.accept());
-  while (listenfd.shaking < 257) await turn();
+  while (listenfd.handshaking < 257) await turn();
   const options = { caCerts: [ca] };
   const clients = await Promise.all(sockets.map((fd) => startTlsClientfd(fd, LOCAL, options)));
   for (const fd of [...await Promise.all(accepted), ...clients]) fd[Symbol.dispose]();
