@@ -1,10 +1,10 @@
 /**
  * The RIO (robust I/O) package of CS:APP: bounded byte lines and exact-n reads on one buffer, over
  * anything with a `read` method. The names are those of csapp.c, in camelCase. The file stands
- * alone: it imports nothing at run time.
+ * alone: it imports nothing at run time, and runs in Deno, Node and Bun.
  *
- * All ways to read are built on three steps. `Rio.#wait` reads bytes into the buffer;
- * `LineBuffer.find` finds where a line ends; `LineBuffer.move` and `take` give bytes out.
+ * A byte takes three steps: `Rio.#read` reads it into the buffer, `LineBuffer.find` finds where its
+ * line ends, `LineBuffer.move` or `take` gives it out.
  *
  * @module
  */
@@ -24,15 +24,15 @@ export const RIO_BUFSIZE = 8192;
 export const MAXLINE = 8192;
 
 const GROWN_BUFSIZE = 65_536;
-const MAX_BUFSIZE = 2 ** 30; // bytes are found by 32-bit arithmetic
+const MAX_BUFSIZE = 2 ** 30;
 const MAX_EMPTY_READS = 100; // in a row: a hang, as in Go's bufio
-const NEWLINE = 0x0a;
 
-/** Options of one read. */
+/** Options of one read or write. */
 export interface ReadOptions {
   /**
-   * Aborts the read: it rejects with the signal's reason, and bytes that arrive later go to the
-   * next call. `AbortSignal.timeout(ms)` sets a deadline.
+   * Gives the call up: it rejects with the signal's reason. `AbortSignal.timeout(ms)` sets a
+   * deadline. The read below stays under way, and a {@linkcode Rio} keeps its bytes for the next
+   * call.
    */
   signal?: AbortSignal;
 }
@@ -41,29 +41,30 @@ export interface ReadOptions {
 export interface RioOptions {
   /**
    * Bytes in the buffer, 1 to 2^30. By default {@linkcode RIO_BUFSIZE}: it grows to 64 KiB after a
-   * read that fills it, and shrinks back after one that doesn't.
+   * read that fills it, further by doubling if a line needs it, and shrinks back.
    */
   bufsize?: number;
   /**
-   * Bytes of the longest line, its delimiter included: 1 to `bufsize`, or to 64 KiB if that isn't
+   * Bytes of the longest line, its delimiter included: up to `bufsize`, or to 2^30 if that isn't
    * given. By default `MAXLINE - 1`, or `bufsize` if that is less. {@linkcode Rio.readlineb} takes
    * its bound as an argument instead.
    */
   maxline?: number;
   /**
-   * What happens to a longer line. By default it is split into pieces of `maxline` bytes, as in C.
-   * With `"throw"` the read rejects with `Deno.errors.InvalidData`, and the next one goes on after
-   * that line.
+   * What happens to a longer line. By default it is split into pieces of `maxline` bytes, as in C:
+   * JSON of 100 KiB comes in 13 of them. With `"throw"` the read rejects with
+   * `Deno.errors.InvalidData`, and the next one goes on after that line.
    */
   tooLong?: "split" | "throw";
-  /** The byte that ends a line, 0 to 255; `\n` by default. */
-  delimiter?: number;
+  /** What ends a line: a byte, 0 to 255, or several, such as `"\r\n"`; `\n` by default. */
+  delimiter?: number | string | Uint8Array;
 }
 
 /**
  * Reads exactly `n` bytes into `usrbuf` without a buffer: `rio_readn` of csapp.c. Returns the
  * count, which is less than `n` only if EOF came first, and 0 at EOF. Don't use it on the
- * descriptor of a {@linkcode Rio}, whose buffer may already hold the bytes.
+ * descriptor of a {@linkcode Rio}, whose buffer may already hold the bytes. A call that is given up
+ * loses what it read.
  * @throws {RangeError} If `n` isn't an integer from 0 to `usrbuf.length`, or the reader returns an
  * impossible count.
  * @throws {Error} If the reader returns 0 bytes a hundred times in a row.
@@ -78,11 +79,13 @@ export async function rioReadn(
   reader: Reader,
   usrbuf: Uint8Array,
   n: number = usrbuf.length,
+  options?: ReadOptions,
 ): Promise<number> {
   checkRange("read bytes: n", n, 0, usrbuf.length);
   let done = 0;
   for (let empty = 0; done < n;) {
-    const count = await reader.read(usrbuf.subarray(done, n));
+    options?.signal?.throwIfAborted();
+    const count = await landing(reader.read(usrbuf.subarray(done, n)), options?.signal);
     if (count === null) break;
     empty = checkRead(count, n - done, empty);
     done += count;
@@ -92,7 +95,8 @@ export async function rioReadn(
 
 /**
  * Writes all of `usrbuf`: `rio_writen` of csapp.c. Returns its length. Don't change the bytes
- * before then.
+ * before then. After a call that is given up, nobody knows how many were written: close the
+ * descriptor.
  * @throws {Deno.errors.WriteZero} If the writer takes 0 bytes.
  * @throws {RangeError} If the writer returns an impossible count.
  * @example
@@ -100,46 +104,65 @@ export async function rioReadn(
  * await rioWriten(Deno.stdout, new TextEncoder().encode("hello\n"));
  * ```
  */
-export async function rioWriten(writer: Writer, usrbuf: Uint8Array): Promise<number> {
+export async function rioWriten(
+  writer: Writer,
+  usrbuf: Uint8Array,
+  options?: ReadOptions,
+): Promise<number> {
   const { length } = usrbuf;
   for (let done = 0; done < length;) {
-    const count = await writer.write(done === 0 ? usrbuf : usrbuf.subarray(done));
+    options?.signal?.throwIfAborted();
+    const rest = done === 0 ? usrbuf : usrbuf.subarray(done);
+    const count = await landing(writer.write(rest), options?.signal);
     checkRange("write: the count written", count, 0, length - done);
     if (count > 0) done += count;
-    else throw new Deno.errors.WriteZero(`Cannot write: 0 of ${length - done} bytes were taken`);
+    else throw new WriteZero(`Cannot write: 0 of ${length - done} bytes were taken`);
   }
   return length;
 }
 
 /**
- * Returns a line without its `\n` or `\r\n`, if it has one: a view of the same bytes.
+ * Returns a line without its delimiter, if it has one: a view of the same bytes. By default that is
+ * `\n` or `\r\n`.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * assertEquals(chomp(new TextEncoder().encode("+OK\r\n")).length, 3);
+ * const line = new TextEncoder().encode("+OK\r\n");
+ * assertEquals(chomp(line).length, 3);
+ * assertEquals(chomp(line, "\n").length, 4);
  * ```
  */
-export function chomp<T extends ArrayBufferLike>(line: Uint8Array<T>): Uint8Array<T> {
-  let end = line.length;
-  if (line[end - 1] === NEWLINE && line[--end - 1] === 0x0d) end--;
-  return line.subarray(0, end);
+export function chomp<T extends ArrayBufferLike>(
+  line: Uint8Array<T>,
+  delimiter?: RioOptions["delimiter"],
+): Uint8Array<T> {
+  const { length } = line;
+  if (delimiter === undefined) {
+    const crlf = line[length - 2] === 0x0d ? 2 : 1;
+    return line.subarray(0, line[length - 1] === 0x0a ? length - crlf : length);
+  }
+  const bytes = toBytes(delimiter);
+  const whole = endsWith(line, length, bytes, bytes.length);
+  return line.subarray(0, whole ? length - bytes.length : length);
 }
 
 /**
  * A read buffer on a descriptor: `rio_t` of csapp.c.
  *
  * - All ways to read can be mixed on one `Rio`, and all see the same stream.
+ * - A line longer than `maxline`, by default 8191 bytes, comes in pieces, unless `tooLong` makes it
+ *   an error.
  * - No byte is lost. After an error, from the reader or from a signal, the next call first returns
  *   what the failed one had read.
  * - EOF is reported once, by itself, after all bytes before it: as 0, `null`, `false`, or the end
  *   of the loop. The call after that reads again, since a terminal may bring more.
- * - One read at a time: a second one, started before the first is awaited, is an error, even if
- *   its bytes are buffered. So are 100 reads of 0 bytes in a row, and an impossible count.
- * - Memory is bounded by the buffer, whatever the peer sends. Only a call that fails after it has
- *   read more than the buffer holds adds to it, until those bytes are read.
+ * - A call beside one that waits is an error; two calls for what is buffered succeed, in order. So
+ *   are 100 reads of 0 bytes in a row an error, and an impossible count.
+ * - Memory is bounded by the buffer, whatever the peer sends. Only a call that asks for more than
+ *   the buffer holds adds to it, until those bytes are given out.
  * - What a call returns is yours: nothing you do to it affects the `Rio`. Lines that arrived
- *   together share memory, so copy a line with `line.slice()` before you transfer its buffer or
- *   keep it for long.
+ *   together share memory, and one that you keep holds all of it, up to 64 KiB: copy it with
+ *   `line.slice()`, also before you transfer its buffer.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -155,80 +178,89 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #reader: Reader;
   readonly #buffer: LineBuffer;
   readonly #maxline: number;
-  readonly #throws: boolean;
-  /** The buffer is empty, and the rest of a line that was too long comes next. */
-  #skipping = false;
+  /** How lines are asked for: with a byte more than `maxline`, if longer ones are errors. */
+  readonly #goal: Goal;
+  readonly #limit: number;
+  /** The end of what was read of a line that is too long, if its rest comes next. */
+  #skipped: Uint8Array | undefined;
   /** The pending read of a call with a signal, whether or not the call still waits for it. */
-  #flight: Flight | undefined;
-  /** Calls, and waits within a call, whose callers haven't resumed yet. */
-  #calls = 0;
-  readonly #end = () => {
-    this.#calls--;
-  };
+  #flight: Flight<number | null> | undefined;
+  /** A call waits for bytes. */
+  #waiting = false;
 
   /**
    * Creates an empty buffer: `rio_readinitb` of csapp.c.
    * @throws {RangeError} If an option is out of its range.
    */
   constructor(reader: Reader, options: RioOptions = {}) {
-    const { bufsize, tooLong, delimiter = NEWLINE } = options;
-    const max = bufsize ?? GROWN_BUFSIZE;
-    checkRange("make a Rio: bufsize", max, 1, MAX_BUFSIZE);
-    const { maxline = Math.min(MAXLINE - 1, max) } = options;
-    checkRange("make a Rio: maxline", maxline, 1, max);
-    checkRange("make a Rio: delimiter", delimiter, 0, 255);
+    const { bufsize, tooLong = "split" } = options;
+    const delimiter = toBytes(options.delimiter ?? "\n");
+    checkRange("make a Rio: bufsize", bufsize ?? RIO_BUFSIZE, 1, MAX_BUFSIZE);
+    const { maxline = Math.min(MAXLINE - 1, bufsize ?? MAXLINE) } = options;
+    checkRange("make a Rio: maxline", maxline, delimiter.length, bufsize ?? MAX_BUFSIZE);
+    if (tooLong !== "split" && tooLong !== "throw") {
+      throw new RangeError(
+        `Cannot make a Rio: tooLong must be "split" or "throw", current value is ${tooLong}`,
+      );
+    }
     this.#reader = reader;
-    this.#buffer = new LineBuffer(delimiter, bufsize ?? RIO_BUFSIZE, max);
     this.#maxline = maxline;
-    this.#throws = tooLong === "throw";
+    this.#goal = tooLong === "throw" ? "line" : "piece";
+    this.#limit = tooLong === "throw" ? maxline + 1 : maxline;
+    const max = Math.max(bufsize ?? GROWN_BUFSIZE, this.#limit);
+    this.#buffer = new LineBuffer(delimiter, bufsize ?? RIO_BUFSIZE, max);
   }
 
-  /** Begins a call: returns what is asked for, if the buffer holds it. */
-  #begin(goal: Goal, limit: number, options?: ReadOptions): number | undefined {
-    this.#start(options);
-    const n = this.#buffer.find(goal, limit);
-    if (n < 0) return undefined;
-    this.#calls++;
-    this.#finish(1);
-    return this.#check(goal, n);
+  /** Takes what is asked for: now if it is buffered, else in the step in which it lands. */
+  #get<T>(goal: Goal, limit: number, take: (n: number) => T, options?: ReadOptions): Promise<T> {
+    try {
+      this.#start(options);
+      const n = this.#find(goal, limit);
+      if (n >= 0) return Promise.resolve(take(n));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#wait({ goal, limit, take, signal: options?.signal });
   }
 
   /** Checks that a call may begin. */
   #start(options?: ReadOptions): void {
-    if (this.#calls > 0) throw new Error("Cannot read: another read of this Rio is under way");
+    if (this.#waiting) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();
+    if (this.#buffer.aside > 0) this.#buffer.restore();
+  }
+
+  #find(goal: Goal, limit: number): number {
+    const n = this.#buffer.find(goal, limit);
+    if (n === 0) this.#buffer.ended = false; // EOF is reported once
+    return n;
   }
 
   /**
-   * Reads until the buffer holds what is asked for, and returns how many bytes it is; 0 means EOF.
-   * The user's code resumes `hops` microtasks later. The first read, mostly the only one, does
+   * Reads until the buffer holds what is asked for. The first read, mostly the only one, does
    * without an async function: that would be a twentieth of a busy server's time.
    */
-  #wait(goal: Goal, limit: number, options?: ReadOptions, hops = 2): Promise<number> {
-    this.#calls++;
-    return this.#read(options?.signal).then((count) => {
-      try {
-        const n = this.#land(count, goal, limit);
-        return n < 0 ? this.#waitOn(goal, limit, options, hops + 1) : n;
-      } finally {
-        this.#finish(hops);
-      }
+  #wait<T>(wait: Wait<T>): Promise<T> {
+    this.#waiting = true;
+    return this.#read(wait.signal).then((count) => {
+      const n = this.#land(count, wait);
+      return n < 0 ? this.#waitOn(wait) : wait.take(n);
     }, (error) => {
-      this.#finish(hops);
+      this.#waiting = false;
       throw error;
     });
   }
 
   /** Goes on with a wait whose first read brought too little. */
-  async #waitOn(goal: Goal, limit: number, options: ReadOptions | undefined, hops: number) {
-    this.#calls++;
-    try {
-      for (;;) {
-        const n = this.#land(await this.#read(options?.signal), goal, limit);
-        if (n >= 0) return n;
+  async #waitOn<T>(wait: Wait<T>): Promise<T> {
+    for (;;) {
+      this.#waiting = true;
+      try {
+        const n = this.#land(await this.#read(wait.signal), wait);
+        if (n >= 0) return wait.take(n);
+      } finally {
+        this.#waiting = false;
       }
-    } finally {
-      this.#finish(hops);
     }
   }
 
@@ -236,7 +268,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #read(signal?: AbortSignal): Promise<number | null> {
     if (signal !== undefined) return this.#readUntil(signal);
     try {
-      return this.#flight?.read ?? Promise.resolve(this.#reader.read(this.#buffer.room()));
+      return this.#flight?.result ?? Promise.resolve(this.#reader.read(this.#buffer.room()));
     } catch (error) { // thrown at once
       return Promise.reject(error);
     } finally {
@@ -250,25 +282,29 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     const flight = this.#flight ??= new Flight(this.#read());
     await flight.landing(signal);
     this.#flight = undefined;
-    return flight.read;
+    return flight.result;
   }
 
   /** Takes in what was read; then returns as `find` does. */
-  #land(count: number | null, goal: Goal, limit: number): number {
+  #land<T>(count: number | null, { goal, limit }: Wait<T>): number {
+    this.#waiting = false;
     this.#buffer.append(count);
-    if (this.#skipping) this.#skipLine();
-    return this.#check(goal, this.#buffer.find(goal, limit));
+    if (this.#skipped !== undefined) {
+      this.#buffer.unread(this.#skipped);
+      this.#skipped = this.#buffer.skipLine();
+    }
+    return this.#find(goal, limit);
   }
 
-  #check(goal: Goal, n: number): number {
-    if (n === 0) this.#buffer.ended = false; // EOF is reported once
-    return goal === "line" ? this.#checkLine(n) : n;
+  /** Returns the bytes of a line, or skips it and throws if it is too long. */
+  #checkLine(n: number): number {
+    if (n <= this.#maxline) return n;
+    this.#skipped = this.#buffer.skipLine();
+    throw new InvalidData(`Cannot read a line: no delimiter in its first ${this.#maxline} bytes`);
   }
 
-  /** Ends a call `hops` microtasks from now, just before the user's code resumes. */
-  #finish(hops: number): void {
-    if (hops === 1) RESOLVED.then(this.#end);
-    else RESOLVED.then(() => this.#finish(hops - 1));
+  #takeLine(n: number): Uint8Array<ArrayBuffer> | null {
+    return this.#checkLine(n) > 0 ? this.#buffer.take(n) : null;
   }
 
   /**
@@ -278,8 +314,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * The bytes end in the delimiter if and only if the line is complete. Otherwise they are
    * `maxlen - 1` and the next call goes on with the line, or EOF came after a last line without a
-   * delimiter. The bound is `maxlen`, not `maxline`.
+   * delimiter. The bound is `maxlen`, not `maxline`. A piece never ends within a delimiter of
+   * several bytes, but before it.
    * @throws {RangeError} If `maxlen` isn't an integer from 2 to `usrbuf.length`, its default.
+   * @throws {TypeError} If `usrbuf` was transferred or has shrunk before the bytes came.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -287,63 +325,38 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * assertEquals(await new Rio(file).readlineb(new Uint8Array(8)), 7); // MIT Lic
    * ```
    */
-  // deno-lint-ignore require-await -- an await, even one not reached, costs a tenth of the speed
-  async readlineb(
+  readlineb(
     usrbuf: Uint8Array,
     maxlen: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
-    checkRange("read a line: maxlen", maxlen, 2, usrbuf.length);
-    return this.#move("piece", usrbuf, maxlen - 1, options);
+    const shortest = this.#buffer.size + 1;
+    const error = rangeError("read a line: maxlen", maxlen, shortest, usrbuf.length);
+    if (error !== undefined) return Promise.reject(error);
+    return this.#get("piece", maxlen - 1, (n) => {
+      if (n > 0) {
+        this.#buffer.move(usrbuf, n, n + 1);
+        usrbuf[n] = 0;
+      }
+      return n;
+    }, options);
   }
 
   /**
    * Reads exactly `n` bytes into `usrbuf` through the buffer: `rio_readnb` of csapp.c. Returns the
    * count, which is less than `n` only if EOF came first, and 0 at EOF.
    * @throws {RangeError} If `n` isn't an integer from 0 to `usrbuf.length`, its default.
+   * @throws {TypeError} If `usrbuf` was transferred or has shrunk before the bytes came.
    */
-  // deno-lint-ignore require-await -- as above
-  async readnb(
+  readnb(
     usrbuf: Uint8Array,
     n: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
-    checkRange("read bytes: n", n, 0, usrbuf.length);
-    return n > 0 ? this.#move("bytes", usrbuf, n, options) : 0;
-  }
-
-  /** Moves a line and a NUL, or bytes, to usrbuf: at once if the buffer holds them. */
-  #move(goal: Goal, usrbuf: Uint8Array, limit: number, options?: ReadOptions) {
-    const n = this.#begin(goal, limit, options);
-    if (n === undefined) return this.#moveParts(goal, usrbuf, limit, options);
-    this.#buffer.move(usrbuf, 0, n);
-    if (goal === "piece" && n > 0) usrbuf[n] = 0;
-    return n;
-  }
-
-  /** As `#move`, with as many waits as it takes. */
-  async #moveParts(goal: Goal, usrbuf: Uint8Array, limit: number, options?: ReadOptions) {
-    const buffer = this.#buffer;
-    let done = 0;
-    this.#calls++;
-    try {
-      for (let more = true; more;) {
-        const want = Math.min(limit - done, buffer.max);
-        let n = buffer.find(goal, want);
-        if (n < 0) n = await this.#wait(goal, want, options);
-        if (n === 0) buffer.ended = done > 0; // then the next call reports EOF
-        more = n === want && done + n < limit && !(goal === "piece" && buffer.isLine(n));
-        buffer.move(usrbuf, done, n);
-        done += n;
-      }
-    } catch (error) {
-      buffer.unread(usrbuf.subarray(0, done));
-      throw error;
-    } finally {
-      this.#finish(2);
-    }
-    if (goal === "piece" && done > 0) usrbuf[done] = 0;
-    return done;
+    const error = rangeError("read bytes: n", n, 0, usrbuf.length);
+    if (error !== undefined) return Promise.reject(error);
+    if (n === 0) return Promise.resolve(0);
+    return this.#get("bytes", n, (n) => this.#buffer.move(usrbuf, n, n), options);
   }
 
   /**
@@ -351,38 +364,56 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * empty, or `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed
    * on: to `copy` of `@std/io`, or to another `Rio`.
    */
-  async read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
-    if (p.length === 0) return 0;
-    const here = this.#begin("bytes", 1, options) ?? await this.#wait("bytes", 1, options);
-    if (here === 0) return null;
-    const n = Math.min(p.length, this.#buffer.length);
-    this.#buffer.move(p, 0, n);
-    return n;
+  read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
+    const { length } = p;
+    if (length === 0) return Promise.resolve(0);
+    return this.#get("bytes", 1, (here) => {
+      if (here === 0) return null;
+      const n = Math.min(length, this.#buffer.length);
+      return this.#buffer.move(p, n, n);
+    }, options);
   }
 
   /**
    * Waits until at least `n` bytes are buffered, and takes none: `fill_buf` of Rust's `BufRead`.
    * False means that EOF comes before them.
-   * @throws {RangeError} If `n` isn't an integer from 1, its default, to `bufsize`, or to 64 KiB if
-   * that isn't given.
+   * @throws {RangeError} If `n` isn't an integer from 1, its default, to `bufsize`; if that isn't
+   * given, to 64 KiB or `maxline`.
    * @example
    * ```ts
    * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
    * assertEquals(await rio.fill(3), true);
-   * assertEquals(new TextDecoder().decode(rio.peek().subarray(0, 3)), "MIT");
+   * assertEquals(new TextDecoder().decode(rio.peek(3)), "MIT");
    * ```
    */
-  async fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
-    checkRange("fill the buffer: n", n, 1, this.#buffer.max);
-    return (this.#begin("bytes", n, options) ?? await this.#wait("bytes", n, options)) === n;
+  fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
+    const error = rangeError("fill the buffer: n", n, 1, this.#buffer.max);
+    if (error !== undefined) return Promise.reject(error);
+    return this.#get("bytes", n, (here) => here === n, options);
   }
 
-  /** Returns a copy of what is buffered, and takes none of it. */
-  peek(): Uint8Array<ArrayBuffer> {
+  /** How many bytes are buffered. */
+  get buffered(): number {
+    return this.#buffer.aside + this.#buffer.length;
+  }
+
+  /** Returns a copy of the first `n` bytes that are buffered, by default all, and takes none. */
+  peek(n: number = MAX_BUFSIZE): Uint8Array<ArrayBuffer> {
+    checkRange("peek: n", n, 0, MAX_BUFSIZE);
     this.#start();
-    return this.#buffer.copy();
+    return this.#buffer.copy(n);
+  }
+
+  /**
+   * Takes `n` bytes that are buffered, and gives them to nobody: `consume` of Rust's `BufRead`.
+   * @throws {RangeError} If `n` isn't an integer from 0 to {@linkcode Rio.buffered}.
+   */
+  skip(n: number): void {
+    this.#start();
+    checkRange("skip: n", n, 0, this.#buffer.length);
+    this.#buffer.consume(n);
   }
 
   /**
@@ -391,10 +422,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * for each.
    * @throws {Deno.errors.InvalidData} If the line is longer than `maxline` and `tooLong` says so.
    */
-  async readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
-    const bound = this.#maxline;
-    const n = this.#begin("line", bound, options) ?? await this.#wait("line", bound, options);
-    return this.#takeLine(n);
+  readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#get(this.#goal, this.#limit, (n) => this.#takeLine(n), options);
   }
 
   /**
@@ -406,24 +435,34 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * ```ts
    * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
-   * assertEquals((await Array.fromAsync(new Rio(file))).length, 21);
+   * const lines = new Rio(file).lines({ signal: AbortSignal.timeout(60_000) });
+   * assertEquals((await Array.fromAsync(lines)).length, 21);
    * ```
    */
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
+  lines(options?: ReadOptions): AsyncIterableIterator<Uint8Array<ArrayBuffer>> {
+    const take = (n: number): IteratorResult<Uint8Array<ArrayBuffer>> => {
+      const value = this.#takeLine(n);
+      return value === null ? { value: undefined, done: true } : { value, done: false };
+    };
     return {
       next: () => {
-        const n = this.#calls > 0 ? 0 : this.#buffer.find("line", this.#maxline);
-        return n > 0 && !this.#isTooLong(n)
-          ? Promise.resolve({ value: this.#buffer.take(n) })
-          : this.#next();
+        if (options === undefined && !this.#waiting && this.#buffer.aside === 0) {
+          const n = this.#buffer.find(this.#goal, this.#limit);
+          if (n > 0 && n <= this.#maxline) {
+            return Promise.resolve({ value: this.#buffer.take(n) });
+          }
+        }
+        return this.#get(this.#goal, this.#limit, take, options);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
       },
     };
   }
 
-  async #next(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, undefined>> {
-    const bound = this.#maxline;
-    const n = this.#begin("line", bound) ?? await this.#wait("line", bound);
-    return n > 0 ? { value: this.#buffer.take(n) } : { value: undefined, done: true };
+  /** Iterates over the lines: `for await (const line of rio)`, as {@linkcode Rio.lines} does. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array<ArrayBuffer>> {
+    return this.lines();
   }
 
   /**
@@ -443,12 +482,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * ```
    */
   ready(options?: ReadOptions): Promise<number> {
-    try {
-      const n = this.#begin("line", this.#maxline, options);
-      return n === undefined ? this.#wait("line", this.#maxline, options, 1) : Promise.resolve(n);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#get(this.#goal, this.#limit, (n) => this.#checkLine(n), options);
   }
 
   /**
@@ -458,7 +492,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    */
   takeLine(): Uint8Array<ArrayBuffer> | null {
     this.#start();
-    return this.#takeLine(this.#checkLine(this.#buffer.find("line", this.#maxline)));
+    return this.#takeLine(this.#buffer.find(this.#goal, this.#limit));
   }
 
   /**
@@ -483,52 +517,21 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     checkRange("take lines: maxline", this.#maxline, 1, usrbuf.length);
     this.#start();
     const buffer = this.#buffer;
+    const { pos } = buffer;
     let count = 0;
-    let total = 0;
-    let n = this.#checkLine(buffer.find("line", this.#maxline));
-    while (n > 0 && total + n <= usrbuf.length && !this.#isTooLong(n)) {
+    let n = this.#checkLine(buffer.find(this.#goal, this.#limit));
+    while (n > 0 && n <= this.#maxline && buffer.pos - pos + n <= usrbuf.length) {
       lengths[count++] = n;
-      total += n;
       buffer.consume(n);
-      n = buffer.find("line", this.#maxline);
+      count = buffer.takeLines(this.#maxline, pos + usrbuf.length, lengths, count);
+      n = buffer.find(this.#goal, this.#limit);
     }
     if (lengths.length !== count) lengths.length = count;
-    buffer.pos -= total; // to move them all at once
-    buffer.move(usrbuf, 0, total);
-    return total;
-  }
-
-  #takeLine(n: number): Uint8Array<ArrayBuffer> | null {
-    return n > 0 ? this.#buffer.take(n) : null;
-  }
-
-  #isTooLong(n: number): boolean {
-    return this.#throws && n === this.#maxline && !this.#buffer.isLine(n);
-  }
-
-  /** Returns the bytes of a line, or skips it and throws if it is too long. */
-  #checkLine(n: number): number {
-    if (!this.#isTooLong(n)) return n;
-    this.#skipLine();
-    throw new Deno.errors.InvalidData(
-      `Cannot read a line: no delimiter in its first ${this.#maxline} bytes`,
-    );
-  }
-
-  #skipLine(): void {
-    const buffer = this.#buffer;
-    const n = buffer.find("piece", buffer.length);
-    this.#skipping = !buffer.isLine(n) && !buffer.ended;
-    buffer.consume(n);
+    const total = buffer.pos - pos;
+    buffer.pos = pos; // to move them all at once
+    return buffer.move(usrbuf, total, total);
   }
 }
-
-const RESOLVED = Promise.resolve();
-const EMPTY = new ArrayBuffer(0);
-const NOTHING = new Uint8Array(0);
-const ONES = 0x01010101;
-const HIGH_BITS = 0x80808080;
-const SHORT = 32; // bytes: a loop moves fewer than this faster than a view does
 
 /**
  * What a read asks for: a line of at most `limit` bytes, a line or a piece of one of `limit` bytes,
@@ -536,88 +539,100 @@ const SHORT = 32; // bytes: a loop moves fewer than this faster than a view does
  */
 type Goal = "line" | "piece" | "bytes";
 
-/** The bytes read but not yet taken, from `pos` to `end`, and the lines among them. */
+/** A call that waits, and what it does once what it asks for is here. */
+interface Wait<T> {
+  goal: Goal;
+  limit: number;
+  take: (n: number) => T;
+  signal: AbortSignal | undefined;
+}
+
+const EMPTY = new ArrayBuffer(0);
+const NOTHING = new Uint8Array(0);
+const SHORT = 32; // bytes: a loop is as fast as anything else
+
+/** The bytes read but not yet taken: those set aside, then those from `pos` to `end`. */
 class LineBuffer {
   pos = 0;
   end = 0;
   /** EOF comes after these bytes. */
   ended = false;
+  /** Bytes that wait for a call which asks for more than the buffer holds. */
+  #aside: Uint8Array<ArrayBuffer> = NOTHING;
   /** What `room` returned last. */
   #room: Uint8Array = NOTHING;
   /** Reads in a row that took 0 bytes. */
   #empty = 0;
-  /** How many of these bytes, from the first on, are known to hold no delimiter. */
+  /** No delimiter ends in the first bytes, as many as this. */
   #seen = 0;
   #bytes: Uint8Array<ArrayBuffer>;
-  /** The same memory, four bytes at a time. */
-  #words: Int32Array;
   /** The copy that `take` returns views of: bytes from `#copied` on. */
   #copy = EMPTY;
   #copied = 0;
-  /** Four delimiters. */
-  readonly #delimiters: number;
-  readonly #min: number;
+  /** Bytes of a delimiter. */
+  readonly size: number;
   readonly max: number;
+  readonly #delimiter: Uint8Array;
+  readonly #min: number;
 
-  constructor(delimiter: number, min: number, max: number) {
-    this.#delimiters = delimiter * ONES | 0;
+  constructor(delimiter: Uint8Array, min: number, max: number) {
+    this.size = delimiter.length;
+    this.#delimiter = delimiter;
     this.#min = min;
     this.max = max;
-    this.#bytes = allocate(min);
-    this.#words = new Int32Array(this.#bytes.buffer);
+    this.#bytes = new Uint8Array(min);
   }
 
   get length(): number {
     return this.end - this.pos;
   }
 
+  get aside(): number {
+    return this.#aside.length;
+  }
+
   /**
-   * Returns the length of what is asked for, from `pos` on: a line, `limit` bytes, or all that is
-   * left before EOF; -1 if it isn't complete yet.
+   * Returns the length of what is asked for, from the first byte on: a line, `limit` bytes, or all
+   * that is left before EOF; -1 if it isn't complete yet. A piece doesn't cut a delimiter in two.
    */
   find(goal: Goal, limit: number): number {
-    const stop = Math.min(this.end, this.pos + limit);
+    const aside = this.#aside.length;
+    const rest = limit - aside;
     if (goal !== "bytes") {
-      const at = this.#search(this.pos + this.#seen, stop);
-      this.#seen = (at < 0 ? stop : at) - this.pos;
-      if (at >= 0) return this.#seen + 1;
+      const n = this.#line(rest);
+      if (n > 0) return aside + n;
     }
-    const n = stop - this.pos;
-    return n === limit || this.ended ? n : -1;
+    if (this.length < rest) return this.ended ? aside + this.length : -1;
+    return goal === "piece" ? limit - this.#begun(rest) : limit;
   }
 
-  /** Returns where the first delimiter from `start` to `stop` is, or -1. */
-  #search(start: number, stop: number): number {
-    if (start >= stop) return -1;
-    // Four bytes at a time: the lowest bit left is that of the first delimiter among
-    // them (Hacker's Delight, 6-1). Typed arrays are little-endian wherever Deno runs.
-    const words = this.#words;
-    const delimiters = this.#delimiters;
-    const last = (stop - 1) >> 2;
-    let word = start >> 2;
-    const before = (1 << ((start & 3) << 3)) - 1; // bytes that don't count
-    let x = words[word] ^ delimiters | before;
-    let found = (x - ONES) & ~x & HIGH_BITS;
-    // Sixteen at a time, by a test that says "none" or "perhaps".
-    if (found === 0) {
-      while (
-        word + 4 <= last &&
-        (((words[word + 1] ^ delimiters) - ONES | (words[word + 2] ^ delimiters) - ONES |
-            (words[word + 3] ^ delimiters) - ONES | (words[word + 4] ^ delimiters) - ONES) &
-            HIGH_BITS) === 0
-      ) word += 4;
+  /** Returns the length of the first line of at most `limit` bytes, or 0. */
+  #line(limit: number): number {
+    const { pos } = this;
+    const stop = Math.min(pos + limit, this.end);
+    if (found.owner !== this) {
+      const last = found;
+      found = other;
+      other = last;
+      if (found.owner !== this) found.begin(this, pos + this.#seen);
     }
-    while (found === 0 && word < last) {
-      x = words[++word] ^ delimiters;
-      found = (x - ONES) & ~x & HIGH_BITS;
+    for (;;) {
+      for (; found.next < found.count; found.next++) {
+        const n = found.base + found.positions[found.next] + 1 - pos;
+        if (n >= this.size) return n <= limit ? n : 0;
+      }
+      if (found.scanned >= stop) break;
+      found.scan(this.#bytes, pos, this.end, this.#delimiter);
     }
-    const at = (word << 2) + ((31 - Math.clz32(found & -found)) >> 3);
-    return found !== 0 && at < stop ? at : -1;
+    this.#seen = Math.max(found.scanned - pos, 0);
+    return 0;
   }
 
-  /** Whether the first `n` bytes end in a delimiter. */
-  isLine(n: number): boolean {
-    return this.#bytes[this.pos + n - 1] === (this.#delimiters & 0xff);
+  /** Returns how many of the last of `n` bytes may be the beginning of a delimiter. */
+  #begun(n: number): number {
+    let begun = Math.min(this.size - 1, n);
+    while (begun > 0 && !endsWith(this.#bytes, this.pos + n, this.#delimiter, begun)) begun--;
+    return begun;
   }
 
   /** Takes `n` bytes. */
@@ -626,23 +641,29 @@ class LineBuffer {
     this.#seen = 0;
   }
 
-  /** Takes `n` bytes, and moves them to usrbuf. */
-  move(usrbuf: Uint8Array, at: number, n: number): void {
+  /** Takes `n` bytes and moves them to usrbuf, which must have `room` bytes; returns `n`. */
+  move(usrbuf: Uint8Array, n: number, room: number): number {
+    if (usrbuf.length < room) throw new TypeError("Cannot read: usrbuf was transferred or shrunk");
+    const aside = this.#aside.length;
+    if (aside > 0) usrbuf.set(this.#aside);
+    this.#aside = NOTHING;
     const { pos } = this;
     const bytes = this.#bytes;
-    if (n < SHORT) {
-      for (let i = 0; i < n; i++) usrbuf[at + i] = bytes[pos + i];
+    if (n - aside < SHORT) {
+      for (let i = 0; i < n - aside; i++) usrbuf[aside + i] = bytes[pos + i];
     } else {
-      usrbuf.set(bytes.subarray(pos, pos + n), at);
+      usrbuf.set(bytes.subarray(pos, pos + n - aside), aside);
     }
-    this.consume(n);
+    this.consume(n - aside);
+    return n;
   }
 
   /** Takes `n` bytes, as a view of a copy that callers own: all buffered bytes are copied once. */
   take(n: number): Uint8Array<ArrayBuffer> {
     let at = this.pos - this.#copied;
     if (at < 0 || at + n > this.#copy.byteLength) { // 0 once a caller has transferred it
-      this.#copy = this.#bytes.buffer.slice(this.pos, this.end);
+      const end = Math.min(this.end, this.pos + Math.max(n, GROWN_BUFSIZE));
+      this.#copy = this.#bytes.buffer.slice(this.pos, end);
       this.#copied = this.pos;
       at = 0;
     }
@@ -650,21 +671,54 @@ class LineBuffer {
     return new Uint8Array(this.#copy, at, n);
   }
 
-  /** Returns a copy of all buffered bytes. */
-  copy(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(this.pos, this.end);
+  /** Takes the lines whose ends are known, up to `stop`; returns how many `lengths` then has. */
+  takeLines(maxline: number, stop: number, lengths: number[], count: number): number {
+    const { size } = this;
+    const { base, count: known, positions } = found;
+    let { next } = found;
+    let { pos } = this;
+    for (; next < known; next++) {
+      const end = base + positions[next] + 1;
+      const n = end - pos;
+      if (n > maxline || end > stop) break;
+      if (n < size) continue;
+      lengths[count++] = n;
+      pos = end;
+    }
+    found.next = next;
+    this.consume(pos - this.pos);
+    return count;
+  }
+
+  /**
+   * Takes the first line, as far as it is here. If it goes on, returns those of its bytes that may
+   * be the beginning of its delimiter.
+   */
+  skipLine(): Uint8Array | undefined {
+    const n = this.#line(this.length);
+    const begun = this.#begun(this.length);
+    this.consume(n > 0 ? n : this.length);
+    return n > 0 || this.ended ? undefined : this.#bytes.slice(this.end - begun, this.end);
+  }
+
+  /** Returns a copy of the first `n` bytes, or of all. */
+  copy(n: number): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(this.pos, Math.min(this.pos + n, this.end));
   }
 
   /**
    * Makes room for a read after the bytes that are left. The buffer grows if the last read filled
-   * it, and else shrinks if they fit.
+   * it, and else shrinks if they fit; if it can't grow, they are set aside.
    */
   room(): Uint8Array {
+    if (this.length >= this.max) this.#setAside(this.length - this.#begun(this.length));
     const { length } = this.#bytes;
     const { max } = this;
-    const min = this.#min;
-    const size = this.end === length || length > max ? max : this.length < min ? min : length;
-    this.#moveTo(size === length ? this.#bytes : allocate(size), 0);
+    let size = this.length < this.#min ? this.#min : length;
+    if (this.end === length || length > max) {
+      size = Math.min(Math.max(GROWN_BUFSIZE, 2 * this.length), max);
+    }
+    this.#moveTo(size === length ? this.#bytes : new Uint8Array(size), 0);
     return this.#room = this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
   }
 
@@ -680,54 +734,195 @@ class LineBuffer {
     this.end += count;
   }
 
+  #setAside(n: number): void {
+    const { length, buffer } = this.#aside;
+    const full = length + n > buffer.byteLength;
+    const aside = new Uint8Array(full ? new ArrayBuffer(2 * (length + n)) : buffer, 0, length + n);
+    if (full) aside.set(this.#aside);
+    aside.set(this.#bytes.subarray(this.pos, this.pos + n), length);
+    this.#aside = aside;
+    this.consume(n);
+  }
+
+  /** Puts back what was set aside for a call that has failed. */
+  restore(): void {
+    this.unread(this.#aside);
+    this.#aside = NOTHING;
+  }
+
   /** Puts bytes back that were taken. */
   unread(bytes: Uint8Array): void {
     const { length } = bytes;
-    if (length > this.pos) this.#moveTo(allocate(this.#bytes.length + length), length);
+    if (length > this.pos) this.#moveTo(new Uint8Array(this.#bytes.length + length), length);
     this.pos -= length;
     this.#bytes.set(bytes, this.pos);
     this.#seen = 0;
+    if (found.owner === this) found.owner = undefined;
+    if (other.owner === this) other.owner = undefined;
   }
 
   /** Moves the bytes that are left to `pos` in memory. */
   #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
     if (pos === this.pos && memory === this.#bytes) return;
     this.#copy = EMPTY;
+    const by = pos - this.pos;
     if (this.length > 0) memory.set(this.#bytes.subarray(this.pos, this.end), pos);
-    this.end += pos - this.pos;
     this.pos = pos;
-    if (memory === this.#bytes) return;
+    this.end += by;
     this.#bytes = memory;
-    this.#words = new Int32Array(memory.buffer);
+    const block = found.owner === this ? found : other;
+    if (block.owner !== this) return;
+    block.base += by;
+    block.scanned += by;
   }
 }
 
-/** Returns bytes whose memory is whole words. */
-function allocate(length: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(new ArrayBuffer(Math.ceil(length / 4) * 4), 0, length);
+const BLOCK = 65_536; // bytes: their positions fit in 16 bits
+
+/** tests/rio.wat: sets 16-bit numbers from `out` on to where a byte is in the first `length`. */
+const WASM = //
+  "AGFzbQEAAAABCAFgA39/fwF/AwIBAAUDAQAFBxMCBm1lbW9yeQIABnNlYXJjaAAACtEBAc4BAwJ/AX4FeyACIQMgAf0PIQY" +
+  "DQCAGIAT9AAQA/SMiByAGIAT9AAQQ/SMiCP1QIAYgBP0ABCD9IyIJIAYgBP0ABDD9IyIK/VD9UP1TBEAgB/1krSAI/WStQh" +
+  "CGhCAJ/WStQiCGIAr9ZK1CMIaEhCEFIAAgBGtBwABJBEAgBUIBIAAgBGuthkIBfYMhBQsCQANAIAVQDQEgAiAEIAV6p2o7A" +
+  "QAgAkECaiECIAUgBUIBfYMhBQwACwsLIARBwABqIgQgAEkNAAsgAiADa0EBdgs=";
+
+type Search = (length: number, byte: number, out: number) => number;
+const { memory, search } = load();
+const scratch = new Uint8Array(memory, 0, BLOCK);
+
+/** Without WebAssembly and SIMD, a loop has to do. */
+function load(): { memory: ArrayBuffer; search?: Search } {
+  try {
+    const module = new WebAssembly.Module(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)));
+    const { memory, search } = new WebAssembly.Instance(module).exports;
+    return { memory: (memory as { buffer: ArrayBuffer }).buffer, search: search as Search };
+  } catch {
+    return { memory: new ArrayBuffer(5 * BLOCK) };
+  }
 }
 
-/** A read that can be waited for more than once. */
-class Flight {
-  #landing = Promise.withResolvers<void>();
+/** The ends of all delimiters in one block of a buffer. */
+class Block {
+  owner: LineBuffer | undefined;
+  /** Where in the owner's memory the block begins, and where it ends. */
+  base = 0;
+  scanned = 0;
+  /** Which of `positions` comes next, and how many there are. */
+  next = 0;
+  count = 0;
+  readonly positions: Uint16Array;
+  /** Bytes of the next block: few at first, in case other buffers come in between. */
+  #size = 0;
 
-  constructor(readonly read: Promise<number | null>) {
+  constructor(out: number) {
+    this.positions = new Uint16Array(memory, out, BLOCK);
+  }
+
+  /** Begins with another buffer. */
+  begin(owner: LineBuffer, at: number): void {
+    this.owner = owner;
+    this.scanned = at;
+    this.next = this.count = 0;
+    this.#size = SHORT;
+  }
+
+  /** Searches the next block, between `pos` and `stop`. */
+  scan(bytes: Uint8Array, pos: number, stop: number, delimiter: Uint8Array): void {
+    const { positions } = this;
+    const { length } = delimiter;
+    const last = delimiter[length - 1];
+    const base = Math.max(this.scanned, pos);
+    const end = Math.min(base + this.#size, stop);
+    let count = 0;
+    if (search !== undefined && end - base > SHORT) {
+      scratch.set(bytes.subarray(base, end));
+      count = search(end - base, last, positions.byteOffset);
+    } else {
+      for (let at = base; at < end; at++) if (bytes[at] === last) positions[count++] = at - base;
+    }
+    this.base = base;
+    this.scanned = end;
+    this.next = 0;
+    this.count = length === 1 ? count : 0;
+    for (let i = 0; length > 1 && i < count; i++) {
+      const at = positions[i];
+      if (endsWith(bytes, base + at + 1, delimiter, length)) positions[this.count++] = at;
+    }
+    this.#size = Math.min(this.#size * 8, BLOCK);
+  }
+}
+
+/** Of the two buffers that were last searched: so two may take turns. */
+let found = new Block(BLOCK);
+let other = new Block(3 * BLOCK);
+
+/** Whether the bytes before `end` are the first `n` of a delimiter. */
+function endsWith(bytes: Uint8Array, end: number, delimiter: Uint8Array, n: number): boolean {
+  let i = 0;
+  while (i < n && bytes[end - n + i] === delimiter[i]) i++;
+  return i === n;
+}
+
+function toBytes(delimiter: number | string | Uint8Array): Uint8Array {
+  if (typeof delimiter === "number") checkRange("use a delimiter: it", delimiter, 0, 255);
+  const bytes = typeof delimiter === "number"
+    ? [delimiter]
+    : typeof delimiter === "string"
+    ? new TextEncoder().encode(delimiter)
+    : delimiter;
+  checkRange("use a delimiter: its length", bytes.length, 1, MAX_BUFSIZE);
+  return Uint8Array.from(bytes);
+}
+
+/** Waits for a read or write; rejects if the signal aborts first. */
+function landing<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return result;
+  return new Flight(result).landing(signal).then(() => result);
+}
+
+/** A read or write that can be waited for more than once. */
+class Flight<T> {
+  readonly result: Promise<T>;
+  #landed = false;
+  /** Ends the wait under way. */
+  #end = () => {};
+
+  constructor(result: Promise<T>) {
+    this.result = result;
     // Once per read, so that waits that are given up leave nothing behind.
-    const land = () => this.#landing.resolve();
-    read.then(land, land);
+    const land = () => {
+      this.#landed = true;
+      this.#end();
+    };
+    result.then(land, land);
   }
 
-  /** Waits until the read has settled; rejects if the signal aborts first. */
-  async landing(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted(); // the reader itself may have aborted it
-    const giveUp = () => {
-      this.#landing.reject(signal.reason);
-      this.#landing = Promise.withResolvers();
-    };
-    signal.addEventListener("abort", giveUp);
-    await this.#landing.promise.finally(() => signal.removeEventListener("abort", giveUp));
+  /** Waits until it has settled; rejects if the signal aborts first. */
+  landing(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted(); // the reader itself may have aborted it
+      if (this.#landed) return resolve();
+      const giveUp = () => {
+        reject(signal.reason);
+        this.#end();
+      };
+      this.#end = () => {
+        resolve();
+        signal.removeEventListener("abort", giveUp);
+      };
+      signal.addEventListener("abort", giveUp);
+    });
   }
 }
+
+/** Deno's class of errors, or where there is no Deno, one of the same name. */
+function errorClass(name: "InvalidData" | "WriteZero"): new (message: string) => Error {
+  return (globalThis as { Deno?: typeof Deno }).Deno?.errors[name] ?? class extends Error {
+    override name = name;
+  };
+}
+const InvalidData = errorClass("InvalidData");
+const WriteZero = errorClass("WriteZero");
 
 /** Checks the count of a read of up to `max` bytes; returns how many in a row took 0 bytes. */
 function checkRead(count: number, max: number, empty: number): number {
@@ -743,8 +938,13 @@ function checkRead(count: number, max: number, empty: number): number {
  * @internal
  */
 export function checkRange(what: string, value: number, min: number, max: number): void {
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return;
-  throw new RangeError(
+  const error = rangeError(what, value, min, max);
+  if (error !== undefined) throw error;
+}
+
+function rangeError(what: string, value: number, min: number, max: number): Error | undefined {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return undefined;
+  return new RangeError(
     `Cannot ${what} must be an integer from ${min} to ${max}, current value is ${value}`,
   );
 }

@@ -3,7 +3,7 @@
  * microtask, errors, EOFs, second calls and transfers in between, against a reference that is
  * slow and obviously right: what is left of the input, and how much of it each call must take.
  */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { MAXLINE, type Reader, Rio, type RioOptions } from "@netp/rio/rio";
 // Not in deno.json, whose packages `deno task` fetches whatever the task.
 import * as fc from "npm:fast-check@^4.10.2";
@@ -21,12 +21,14 @@ const NAMES = [
   "takeLine",
   "takeLines",
   "iterator",
+  "lines",
   "peek",
+  "skip",
 ] as const;
 /** What the user calls next. */
 type Call = {
   name: typeof NAMES[number];
-  /** Bytes for readnb, read and peek, maxlen for readlineb, lines for the iterator. */
+  /** Bytes for readnb, read, peek and skip, maxlen for readlineb, lines for an iterator. */
   size: number;
   /** Microtasks to the abort, if the call takes a signal. */
   abort: number | undefined;
@@ -34,12 +36,17 @@ type Call = {
   again: boolean;
   /** Whether to transfer what was returned. */
   transfer: boolean;
-  /** Whether to call again at once, which must fail. */
+  /** Whether to call again at once, which must fail if the call waits. */
   twice: boolean;
 };
 const NO_SIGNAL: Call["name"][] = ["plain readlineb", "plain readline", "iterator"];
 
 class ScriptedError extends Error {}
+
+function delimiterOf({ delimiter = "\n" }: RioOptions): Uint8Array {
+  if (typeof delimiter === "string") return new TextEncoder().encode(delimiter);
+  return typeof delimiter === "number" ? Uint8Array.of(delimiter) : delimiter;
+}
 
 /** A reader that does what a script says, and then reads the rest in one go. */
 class ScriptedReader implements Reader {
@@ -49,10 +56,12 @@ class ScriptedReader implements Reader {
   /** How many bytes came before each EOF that the reader has told. */
   readonly eofs: number[] = [];
   waits = false;
+  reads = 0;
 
   constructor(readonly input: Uint8Array, readonly script: Event[]) {}
 
   async read(p: Uint8Array): Promise<number | null> {
+    this.reads++;
     const event = this.script.shift() ?? Infinity;
     if (event === "error") throw new ScriptedError();
     if (event === "nothing") return 0;
@@ -90,11 +99,14 @@ class ScriptedReader implements Reader {
 class Rest {
   readonly bytes: number[];
 
+  readonly delimiter: Uint8Array;
+
   constructor(
     readonly reader: ScriptedReader,
     readonly options: RioOptions & { maxline: number },
   ) {
     this.bytes = [...reader.input];
+    this.delimiter = delimiterOf(options);
   }
 
   /** Bytes before the next EOF. */
@@ -113,20 +125,41 @@ class Rest {
     this.reader.eofs.shift();
   }
 
-  /** Bytes of the line, or piece of at most `limit` bytes, that comes at `at`. */
-  line(limit: number, at = 0): number {
-    const { length } = this;
-    const newline = this.bytes.indexOf(this.options.delimiter!, at);
-    const end = newline < 0 ? length : newline + 1;
-    return Math.min(Math.min(end, length) - at, limit);
+  /** Bytes of the line that comes at `at`. */
+  line(at = 0): number {
+    const { bytes, delimiter, length } = this;
+    for (let end = at + delimiter.length; end <= length; end++) {
+      if (delimiter.every((byte, i) => bytes[end - delimiter.length + i] === byte)) return end - at;
+    }
+    return Math.max(length - at, 0);
   }
 
-  /** As `line`, or null if the line is too long and that is an error. */
+  /** Bytes of the piece of at most `limit` bytes that comes at `at`: it cuts no delimiter. */
+  piece(limit: number, at = 0): number {
+    const { bytes, delimiter } = this;
+    const n = this.line(at);
+    if (n <= limit && (n < limit || this.ends(at + n) || delimiter.length === 1)) return n;
+    for (let cut = Math.min(delimiter.length - 1, limit); cut > 0; cut--) {
+      const start = at + limit - cut;
+      if (delimiter.subarray(0, cut).every((byte, i) => bytes[start + i] === byte)) {
+        return limit - cut;
+      }
+    }
+    return limit;
+  }
+
+  /** Whether a delimiter ends at `end`. */
+  ends(end: number): boolean {
+    const start = end - this.delimiter.length;
+    return start >= 0 && this.delimiter.every((byte, i) => this.bytes[start + i] === byte);
+  }
+
+  /** Bytes of what comes at `at`, or null if it is a line too long and that is an error. */
   maxline(at = 0): number | null {
-    const { maxline, tooLong, delimiter } = this.options;
-    const n = this.line(maxline, at);
-    const whole = n > 0 && this.bytes[at + n - 1] === delimiter;
-    return tooLong === "throw" && n === maxline && !whole ? null : n;
+    const { maxline, tooLong } = this.options;
+    if (tooLong !== "throw") return this.piece(maxline, at);
+    const n = this.line(at);
+    return n > maxline ? null : n;
   }
 
   /** Holds that `bytes` come next, and takes them. */
@@ -136,7 +169,7 @@ class Rest {
 
   /** Takes the line that is too long, whole. */
   skip() {
-    this.bytes.splice(0, this.line(Infinity));
+    this.bytes.splice(0, this.line());
   }
 }
 
@@ -172,11 +205,12 @@ async function check(
       if (expected === 0) return rest.eof();
       rest.take(usrbuf.subarray(0, n ?? 0), n ?? 0, name);
     } else if (name === "readlineb" || name === "plain readlineb") {
-      const usrbuf = new Uint8Array(size).fill(7);
+      const maxlen = Math.max(size, rest.delimiter.length + 1);
+      const usrbuf = new Uint8Array(maxlen).fill(7);
       const n = name === "readlineb"
-        ? await rio.readlineb(usrbuf, size, { signal })
+        ? await rio.readlineb(usrbuf, maxlen, { signal })
         : await rio.readlineb(usrbuf);
-      assertEquals(n, rest.line(size - 1));
+      assertEquals(n, rest.piece(maxlen - 1));
       assert(n === 0 ? usrbuf.every((byte) => byte === 7) : usrbuf[n] === 0);
       if (n === 0) return rest.eof();
       rest.take(usrbuf.subarray(0, n), n, name);
@@ -184,14 +218,22 @@ async function check(
       const n = Math.min(size, max);
       const filled = await rio.fill(n, { signal });
       const seen = rio.peek();
+      assertEquals(rio.buffered, seen.length);
+      assertEquals(rio.peek(size), seen.slice(0, size));
       if (!filled && seen.length === 0) return rest.eof();
       assertEquals(filled, n <= rest.length);
       assert(seen.length >= Math.min(n, rest.length));
       assertEquals([...seen], rest.bytes.slice(0, seen.length), name);
       give(seen);
-    } else if (name === "iterator") {
+    } else if (name === "skip") {
+      const n = Math.min(size, max);
+      if (!(await rio.fill(n, { signal })) && rio.buffered === 0) return rest.eof();
+      const taken = Math.min(n, rio.buffered);
+      rio.skip(taken);
+      rest.bytes.splice(0, taken);
+    } else if (name === "iterator" || name === "lines") {
       let lines = size;
-      for await (const line of rio) {
+      for await (const line of name === "lines" ? rio.lines({ signal }) : rio) {
         takeLine(line);
         if (--lines === 0) return;
       }
@@ -240,7 +282,6 @@ async function run(
   const max = options.bufsize ?? 65536;
   const rest = new Rest(reader, {
     ...options,
-    delimiter: options.delimiter ?? 10,
     maxline: options.maxline ?? Math.min(MAXLINE - 1, max),
   });
   const errors = script.filter((event) => event === "error").length;
@@ -258,11 +299,12 @@ async function run(
     let abort = NO_SIGNAL.includes(call.name) ? undefined : call.abort;
     for (let done = false; !done;) {
       const left = [...rest.bytes];
+      const { reads } = reader;
       const giveUp = new AbortController();
       const result = check(rio, call, rest, max, giveUp.signal)
         .then(() => done = true, (error) => error);
-      // Its `next` alone may be called ahead.
-      if (call.twice && call.name !== "iterator") {
+      if (call.twice && reader.reads > reads) {
+        assertThrows(() => rio.peek(), Error, "another read");
         await assertRejects(() => rio.readline(), Error, "another read");
       }
       if (abort !== undefined) {
@@ -276,7 +318,9 @@ async function run(
       if (error === true) break;
       if (!(error instanceof ScriptedError)) throw error;
       if (!giveUp.signal.aborted) thrown++;
-      if (call.name !== "iterator") assertEquals(rest.bytes, left, "nothing is lost");
+      if (call.name !== "iterator" && call.name !== "lines") {
+        assertEquals(rest.bytes, left, "nothing is lost");
+      }
       if (giveUp.signal.aborted && !call.again) break;
     }
   }
@@ -310,11 +354,25 @@ const options = fc.record({
   bufsize: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
   maxline: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
   tooLong: fc.constantFrom(undefined, "split" as const, "throw" as const),
-  delimiter: fc.constantFrom(undefined, 0, 0x8a, 0xff),
-}).map(({ maxline, ...options }) => ({
-  ...options,
-  maxline: maxline && Math.min(maxline, options.bufsize ?? maxline),
-}));
+  delimiter: fc.constantFrom(
+    undefined,
+    0,
+    0x8a,
+    0xff,
+    "\n\v",
+    "\n\n",
+    Uint8Array.of(10, 10, 11),
+    Uint8Array.of(10, 0, 10, 0xff),
+  ),
+}).map(({ bufsize, maxline, ...options }) => {
+  const { length } = delimiterOf(options);
+  const size = bufsize && Math.max(bufsize, length);
+  return {
+    ...options,
+    bufsize: size,
+    maxline: maxline && Math.max(Math.min(maxline, size ?? maxline), length),
+  };
+});
 
 Deno.test("any bytes, chunks, calls, aborts, errors and options", async () => {
   await fc.assert(
@@ -326,6 +384,28 @@ Deno.test("any bytes, chunks, calls, aborts, errors and options", async () => {
       (input, script, calls, options) => run(Uint8Array.from(input), script, calls, options),
     ),
     { numRuns: 10_000 },
+  );
+});
+
+Deno.test("several that take turns, each with its own bytes", async () => {
+  const rio = fc.record({
+    input: fc.array(byte, { maxLength: 200 }),
+    script: fc.array(event, { maxLength: 10 }),
+    calls: calls(60),
+    options,
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(rio, { minLength: 2, maxLength: 4 }),
+      async (rios) => {
+        await Promise.all(
+          rios.map(({ input, script, calls, options }) =>
+            run(Uint8Array.from(input), script, calls, options)
+          ),
+        );
+      },
+    ),
+    { numRuns: 1000 },
   );
 });
 
