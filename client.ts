@@ -79,7 +79,8 @@ export async function openClientfd(
 
 /**
  * Opens a connected descriptor that speaks TLS, with the handshake done. The server's certificate
- * must be for `host`. `connectTimeout` applies to the connection, and again to the handshake.
+ * must be for `host`, or for `servername`. `connectTimeout` applies to the connection, and again
+ * to the handshake.
  * @throws {Error} As {@linkcode openClientfd} and {@linkcode startTlsClientfd} do.
  * @example
  * ```ts
@@ -200,7 +201,7 @@ export async function echoClient(
 
 /** The lecture's loop: read a line of the input, send it, receive it, print it. */
 async function lineByLine(exchange: Exchange, input: Reader): Promise<void> {
-  const stdin = new Rio(input);
+  const stdin = new Rio({ read: (p) => exchange.input(input.read(p)) });
   const buf = new Uint8Array(MAXLINE);
   const receive = () =>
     exchange.receive(buf, (options) => exchange.rio.readlineb(buf, MAXLINE, options));

@@ -1,20 +1,16 @@
 /** Sends and receives at the same time, so that no round trips slow it down. */
-import { within } from "../net/time.ts";
 import type { Reader } from "../rio.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** The most bytes per read of the input and of the connection. */
 const BLOCK = 65_536;
-/** Milliseconds to wait for EOF of the input after a server has answered everything and closed. */
-const LAST_READ = 250;
 
 /** Sends all of the input and FIN, and meanwhile prints what comes back. */
 export async function bothWays(exchange: Exchange, input: Reader): Promise<void> {
   const sending = sendAll(exchange, input);
   const buf = new Uint8Array(BLOCK);
   while (await exchange.receive(buf, (options) => exchange.rio.read(buf, options)));
-  // The server may have answered everything and closed before EOF of the input was read.
-  await within(exchange.received < exchange.sent ? 0 : LAST_READ, sending);
+  await exchange.lastly(sending);
 }
 
 async function sendAll(exchange: Exchange, input: Reader): Promise<void> {

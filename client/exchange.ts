@@ -1,6 +1,6 @@
 /** The state of an echo client's exchange: what was sent, what came back, how it ended. */
 import { reason } from "../net/errors.ts";
-import { checkTime, inTime } from "../net/time.ts";
+import { checkTime, inTime, within } from "../net/time.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "../rio.ts";
 import { Comparison } from "./comparison.ts";
 
@@ -9,6 +9,11 @@ export interface Clientfd extends Reader, Writer {
   /** Sends FIN: shutdown(2) with SHUT_WR. */
   closeWrite(): Promise<void>;
 }
+
+/** Milliseconds to wait for EOF of the input after a server has answered everything and closed. */
+const LAST_READ = 250;
+/** The most bytes that a server may send unasked before it is no longer seen to close. */
+const UNASKED = 65_536;
 
 /** Options of an exchange. */
 export interface ExchangeOptions {
@@ -42,6 +47,9 @@ export class Exchange {
   readonly #timeout: number;
   readonly #late = new AbortController();
   #reading = false;
+  /** EOF came while input was awaited; the connection ended before the input did. */
+  #eof = false;
+  #cut = false;
   /** Nothing has come back since bytes were last sent. */
   #unanswered = false;
   #cancel: (() => void) | undefined;
@@ -67,8 +75,9 @@ export class Exchange {
     return await this.#try(rioWriten(this.#clientfd, bytes)) !== undefined;
   }
 
-  /** Sends FIN. */
+  /** Sends FIN, if all of the input has been sent. */
   async finish(): Promise<void> {
+    if (this.#cut) return;
     this.sentAll = true;
     this.#watch();
     await this.#try(this.#clientfd.closeWrite());
@@ -82,6 +91,10 @@ export class Exchange {
     buf: Uint8Array,
     read: (options?: { signal: AbortSignal }) => Promise<number | null>,
   ): Promise<boolean> {
+    if (this.#eof) {
+      await this.#print(this.rio.peek());
+      return false;
+    }
     this.#reading = true;
     this.#watch();
     const options = this.#timeout < Infinity ? { signal: this.#late.signal } : undefined;
@@ -91,6 +104,41 @@ export class Exchange {
     this.#cancel = undefined;
     await this.#print(n === undefined ? this.rio.peek() : buf.subarray(0, n ?? 0));
     return Boolean(n);
+  }
+
+  /**
+   * Waits for a read of the input, but if the connection has ended only a moment; then it is
+   * `null`, as at EOF, and not all has been sent.
+   */
+  async input(read: Promise<number | null>): Promise<number | null> {
+    const stop = new AbortController();
+    const ended = this.#ended(stop.signal);
+    try {
+      const n = await Promise.race([read, ended.then(() => this.lastly(read))]);
+      this.#cut = n === undefined;
+      return n ?? null;
+    } finally {
+      stop.abort();
+      await ended;
+    }
+  }
+
+  /** The server may have answered everything and closed before EOF of the input was read. */
+  async lastly<T>(input: Promise<T>): Promise<T | undefined> {
+    return await within(this.received < this.sent ? 0 : LAST_READ, input);
+  }
+
+  /** Resolves when the connection has ended, or `signal` says stop. Nothing is taken. */
+  async #ended(signal: AbortSignal): Promise<void> {
+    try {
+      for (let n = 0; n < UNASKED; n = this.rio.peek().length) {
+        this.#eof = !(await this.rio.fill(n + 1, { signal }));
+        if (this.#eof) return;
+      }
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    } catch (error) {
+      if (!signal.aborted) this.#cause ??= error;
+    }
   }
 
   async #print(bytes: Uint8Array): Promise<void> {

@@ -15,6 +15,7 @@ export const TARGET: Pick<CommandLine, "positionals" | "flags"> = {
     ["unix=PATH", "connect to a Unix socket instead"],
     ["tls", "speak TLS"],
     ["cafile=FILE", "trust these certificates too (PEM)"],
+    ["servername=NAME", "the name that the certificate must be for (default: the host)"],
   ],
 };
 
@@ -27,11 +28,13 @@ export interface Target {
   tls: boolean;
   /** Extra certificates to trust, in PEM. */
   caCerts: string[];
+  /** The name that the certificate must be for; undefined: the host. */
+  servername: string | undefined;
 }
 
 /**
- * The target given by `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`, and `--unix`, `--tls` and
- * `--cafile`.
+ * The target given by `HOST PORT`, `HOST:PORT`, `HOST` or `PORT`, and `--unix`, `--tls`,
+ * `--cafile` and `--servername`.
  * @throws {UsageError} If one is invalid or they conflict.
  * @throws {Error} If the file of certificates can't be read or holds none.
  */
@@ -45,23 +48,25 @@ export async function toTarget({ positionals, values, set }: Flags): Promise<Tar
   if (!/^([^\s/:]+|[^\s/]*:[^\s/]*:[^\s/]*)$/.test(host)) {
     throw new UsageError(`the host must be a name or an address, not ${host}`);
   }
-  const { unix, cafile } = values;
+  const { unix, cafile, servername } = values;
   const tls = set.has("tls");
   const target = { host, port: toInteger("port", port, 1, 65535), unix, tls };
   if (unix !== undefined && (tls || positionals.length > 0)) {
     throw new UsageError(`no host, port or --tls goes with --unix=${unix}`);
   }
-  if (cafile !== undefined && !tls) throw new UsageError(`--cafile=${cafile} goes with --tls`);
-  return { ...target, caCerts: await certificates(cafile) };
+  for (const [flag, value] of Object.entries({ cafile, servername })) {
+    if (value !== undefined && !tls) throw new UsageError(`--${flag}=${value} goes with --tls`);
+  }
+  return { ...target, caCerts: await certificates(cafile), servername };
 }
 
 /** Connects to the target. */
 export async function openTarget(
-  { host, port, unix, tls, caCerts }: Target,
+  { host, port, unix, tls, caCerts, servername }: Target,
   options: ConnectOptions,
 ): Promise<Deno.Conn<Deno.Addr>> {
   if (unix !== undefined) return await openUnixClientfd(unix);
-  if (tls) return await openTlsClientfd(host, port, { ...options, caCerts });
+  if (tls) return await openTlsClientfd(host, port, { ...options, caCerts, servername });
   return await openClientfd(host, port, options);
 }
 

@@ -5,12 +5,14 @@ import { attempt, type ConnectOptions } from "../net/attempt.ts";
 export interface TlsConnectOptions extends ConnectOptions {
   /** Certificates to trust, in PEM, besides the default ones. */
   caCerts?: string[];
+  /** The name that the certificate must be for, and that the server is told (SNI). Default: `host`. */
+  servername?: string;
 }
 
 /**
  * Starts TLS on a connected descriptor, at once or, as STARTTLS does, after some lines, and
- * waits for the handshake. The server's certificate must be for `host`. Use only the returned
- * descriptor from now on; `clientfd` is closed if the handshake fails.
+ * waits for the handshake. The server's certificate must be for `host`, or for `servername`. Use
+ * only the returned descriptor from now on; `clientfd` is closed if the handshake fails.
  * @throws {Deno.errors.TimedOut} If `connectTimeout` runs out.
  * @throws {Error} If the server's certificate isn't trusted, or the server doesn't speak TLS; the
  * message names the host, the port and the cause. Or the signal's reason.
@@ -33,25 +35,30 @@ export interface TlsConnectOptions extends ConnectOptions {
 export async function startTlsClientfd(
   clientfd: Deno.TcpConn,
   host: string,
-  { caCerts, ...options }: TlsConnectOptions = {},
+  { caCerts, servername = host, ...options }: TlsConnectOptions = {},
 ): Promise<Deno.TlsConn> {
   const { port } = clientfd.remoteAddr;
+  const as = servername === host ? "" : ` as ${servername}`;
   let fd: Deno.Conn = clientfd;
   const close = () => fd[Symbol.dispose]();
   try {
-    return await attempt(`TLS handshake with ${host} port ${port}`, options, async (signal) => {
-      signal.addEventListener("abort", close);
-      try {
-        const tlsfd = fd = await Deno.startTls(clientfd, { hostname: host, caCerts });
-        signal.throwIfAborted();
-        await tlsfd.handshake();
-        return tlsfd;
-      } catch (error) {
-        throw signal.aborted ? signal.reason : explained(error);
-      } finally {
-        signal.removeEventListener("abort", close);
-      }
-    });
+    return await attempt(
+      `TLS handshake with ${host} port ${port}${as}`,
+      options,
+      async (signal) => {
+        signal.addEventListener("abort", close);
+        try {
+          const tlsfd = fd = await Deno.startTls(clientfd, { hostname: servername, caCerts });
+          signal.throwIfAborted();
+          await tlsfd.handshake();
+          return tlsfd;
+        } catch (error) {
+          throw signal.aborted ? signal.reason : explained(error);
+        } finally {
+          signal.removeEventListener("abort", close);
+        }
+      },
+    );
   } catch (error) {
     close();
     throw error;

@@ -23,10 +23,13 @@ import {
   ROOT,
   runProgram,
   text,
+  TLS_CLIENT,
 } from "./helpers.ts";
 
 const LOCAL = { host: "127.0.0.1" };
 const MODES = [{ lockstep: false }, { lockstep: true }];
+
+const pem = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
 
 /** Runs `echoClient` on a connection that `server` serves. */
 async function against(
@@ -125,8 +128,7 @@ Deno.test("openClientfd sets TCP_NODELAY, for TLS too", async () => {
     });
   }) as typeof Deno.connect;
   try {
-    const read = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
-    const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(read));
+    const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(pem));
     const listenfd = openTlsListenfd(0, { ...LOCAL, cert, key });
     const accepted = listenfd.accept();
     using _tlsfd = await openTlsClientfd("127.0.0.1", listenfd.addr.port, { caCerts: [ca] });
@@ -219,6 +221,35 @@ Deno.test("openTlsClientfd names what failed, and leaves nothing open", async ()
   assertEquals(await connfd.read(new Uint8Array(1)), null);
 });
 
+Deno.test("the certificate must be for servername, if that is given", async () => {
+  const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(pem));
+  const listenfd = openTlsListenfd(0, { ...LOCAL, cert, key });
+  const { port } = listenfd.addr;
+  // An address to connect to, and no name that a certificate can have.
+  const args = ["127.1", port, ...TLS_CLIENT, "--servername=localhost"];
+  const program = runProgram(Program.script("client.ts", ...args), "hello\n");
+  {
+    using connfd = await listenfd.accept();
+    await echo(connfd);
+    await connfd.closeWrite();
+  }
+  assertEquals(await program, { code: 0, stdout: "hello\n", stderr: "" });
+
+  const accepted = listenfd.accept().catch(() => {}); // it doesn't return who failed a handshake
+  await assertRejects(
+    () => openTlsClientfd("127.0.0.1", port, { caCerts: [ca], servername: "other.example" }),
+    Error,
+    `TLS handshake with 127.0.0.1 port ${port} as other.example: `,
+  );
+  listenfd.close();
+  await accepted;
+  const alone = await runProgram(Program.script("client.ts", "--servername=a.example"));
+  assertEquals([alone.code, alone.stderr.split("\n")[0]], [
+    2,
+    "client: --servername=a.example goes with --tls",
+  ]);
+});
+
 Deno.test("echoClient brings back every byte, in both modes", async () => {
   const inputs = [
     "",
@@ -301,16 +332,37 @@ Deno.test("echoClient says how far it came if the server ends first", async () =
 });
 
 Deno.test("echoClient ends with the server, also while input is awaited", async () => {
-  await against(
-    (connfd) => connfd.closeWrite(),
-    async (clientfd) => {
-      const silent = { read: () => new Promise<null>(() => {}) };
-      await assertRejects(
-        () => echoClient(clientfd, silent, new MemoryWriter()),
-        ServerClosedError,
-        "0 of 0 bytes",
-      );
-    },
+  const silent = { read: () => new Promise<null>(() => {}) };
+  for (const mode of MODES) {
+    for (const unasked of ["", "good bye\n"]) {
+      await against(async (connfd) => {
+        await connfd.write(bytes(unasked));
+        await connfd.closeWrite();
+      }, async (clientfd) => {
+        const output = new MemoryWriter();
+        await assertRejects(
+          () => echoClient(clientfd, silent, output, { ...mode, anyAnswer: true }),
+          ServerClosedError,
+          `server closed the connection: ${unasked.length} of 0 bytes came back`,
+        );
+        assertEquals(output.text, unasked);
+      });
+    }
+  }
+});
+
+Deno.test("echoClient in lockstep says what ended the connection while input is awaited", async () => {
+  const reset = new Deno.errors.ConnectionReset("Connection reset by peer");
+  const clientfd = {
+    read: () => Promise.reject(reset),
+    write: () => Promise.reject(new Error("never called")),
+    closeWrite: () => Promise.resolve(),
+  };
+  const silent = { read: () => new Promise<null>(() => {}) };
+  await assertRejects(
+    () => echoClient(clientfd, silent, new MemoryWriter(), { lockstep: true }),
+    ServerClosedError,
+    "server closed the connection (Connection reset by peer): 0 of 0 bytes came back",
   );
 });
 
