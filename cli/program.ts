@@ -48,9 +48,12 @@ export async function run(
   }
 }
 
-/** Flushes standard output and standard error, for up to 0.5 s each, and exits. */
+/**
+ * Flushes standard output and standard error, for up to 0.5 s each, and exits; with 1 for 0 if
+ * standard output couldn't be written.
+ */
 export async function exit(code: number, stdout?: Stdout): Promise<never> {
-  const flushed = stdout?.flush().catch(() => {}) ?? Promise.resolve();
-  await Promise.all([within(LAST_WORDS, flushed), flushLog(LAST_WORDS)]);
-  Deno.exit(code);
+  const flushed = stdout?.flush().then(() => true, () => false) ?? Promise.resolve(true);
+  const [written] = await Promise.all([within(LAST_WORDS, flushed), flushLog(LAST_WORDS)]);
+  Deno.exit(written ? code : code || 1);
 }

@@ -7,7 +7,8 @@ import { Rio, rioWriten } from "@netp/rio/rio";
 import { Connection } from "../tools/load/connection.ts";
 import { Lines } from "../tools/load/lines.ts";
 import { Schedule } from "../tools/load/schedule.ts";
-import { bytes, freePort, has, Program, runProgram, startServer, text } from "./helpers.ts";
+import { Tally } from "../tools/load/tally.ts";
+import { bytes, freePort, has, LINUX, Program, runProgram, startServer, text } from "./helpers.ts";
 
 const script = (...args: (string | number)[]) =>
   runProgram(Program.script("tools/load.ts", "127.0.0.1", ...args));
@@ -291,11 +292,22 @@ Deno.test("what makes no sense, or has no bound, is refused", async () => {
       [["--connections=0"], "--connections must be an integer from 1 to 100000, not 0"],
       [["--length=15"], "--length must be an integer from 16 to 1048576, not 15"],
       [["--workers=51"], "--workers must be an integer from 1 to 50, not 51"],
-      [["--seconds=never"], "--seconds must be seconds from 0.001 to 1000000, not never"],
+      [
+        ["--seconds=never"],
+        "--seconds must be a time such as 10s, 500ms or 2m, 1ms to 1000000s, not never",
+      ],
       [
         ["--depth=10000", "--length=10000"],
         "--connections, --depth and --length make 5000000000 bytes in flight, 536870912 at most",
       ],
+      [["--on-fault=ignore"], "--on-fault must be stop or count, not ignore"],
+      [
+        ["--timeout=5h"],
+        "--timeout must be a time such as 10s, 500ms or 2m, 1ms to 1000000s, not 5h",
+      ],
+      [["--lines=0"], "--lines must be an integer from 1 to 1000000000, not 0"],
+      [["--source=here"], "--source must be IP addresses, not here"],
+      [["--source=127.0.0.1", "--tls"], "--source doesn't go with --tls or --unix"],
       [["--unix=/tmp/x"], "no host, port or --tls goes with --unix=/tmp/x"],
     ] as [string[], string][]
   ) {
@@ -392,6 +404,218 @@ Deno.test("Ctrl-C ends it, and what was measured so far is printed", async () =>
   assert(summary.lines > 0 && summary.fault === null);
 });
 
+Deno.test("Ctrl-C ends it at once, though the server hangs", async () => {
+  const hang = Promise.withResolvers<Uint8Array>();
+  let hangs = false;
+  await against((connfd) => echo(connfd, (line) => hangs ? hang.promise : line), async (port) => {
+    for (const flags of [[], ["--workers=2"]]) {
+      hangs = false;
+      await using program = Program.script(
+        ...[
+          "tools/load.ts",
+          "127.0.0.1",
+          port,
+          "--seconds=600",
+          "--timeout=600",
+          "--json",
+        ] as const,
+        ...flags,
+      );
+      await program.stdout.until(/\n/);
+      hangs = true;
+      assertEquals(await program.stop("SIGINT"), 130);
+      const { summary } = JSON.parse(program.stdout.text.trim().split("\n").at(-1)!);
+      assert(summary.lines > 0);
+      assertEquals([summary.fault, summary.exitCode], [null, 130]);
+    }
+    hang.resolve(new Uint8Array(1));
+  });
+});
+
+Deno.test("a summary that can't be written is no success", LINUX, async () => {
+  await using server = await startServer("--concurrency=100", "--quiet");
+  for (const json of ["", "--json"]) {
+    const load = `tools/load.ts 127.0.0.1 ${server.port} --seconds=0.1 ${json}`;
+    const command = `exec ${Deno.execPath()} run --quiet --allow-net ${load} > /dev/full`;
+    const { code, stderr } = await runProgram(new Program("sh", ["-c", command]));
+    assertEquals(code, 1);
+    assertMatch(stderr, /^load: standard output: No space left on device$/m);
+  }
+});
+
+/** Answers so many lines, and takes the others. */
+async function stall(connfd: Deno.TcpConn, lines: number): Promise<void> {
+  let number = 0;
+  for await (const line of new Rio(connfd)) {
+    if (number++ < lines) await rioWriten(connfd, line);
+  }
+}
+
+Deno.test("a load that ends in a timeout counts what was owed and due, with its age", async () => {
+  for (const rate of [undefined, 200]) {
+    const { fault, lines, unsent, histogram } = await against(
+      (connfd) => stall(connfd, 0),
+      (port) => {
+        const options = { connections: 1, time: 60_000, warmup: 0, timeout: 300, rate };
+        return load(() => openClientfd("127.0.0.1", port), options);
+      },
+    );
+    assertEquals([fault?.kind, lines], ["timeout", 0]);
+    assert(rate === undefined ? unsent === 0 : unsent > 50, `${unsent}`);
+    assertEquals(histogram.count, 1 + unsent);
+    assert(histogram.max >= 300, `${histogram.max}`);
+  }
+});
+
+Deno.test("with onFault count it connects again, and counts what was lost", async () => {
+  const endAfter = async (connfd: Deno.TcpConn, lines: number) => {
+    const rio = new Rio(connfd);
+    for (let i = 0; i < lines; i++) {
+      const line = await rio.readline();
+      if (line === null) return;
+      await rioWriten(connfd, line);
+    }
+  };
+  const result = await against(
+    (connfd, number) => endAfter(connfd, number < 4 ? 10 : Infinity),
+    (port) => {
+      const shape = { connections: 2, depth: 4, rate: 500, lines: 500 };
+      return load(() => openClientfd("127.0.0.1", port), { ...shape, onFault: "count" });
+    },
+  );
+  const { fault, opened, faults, lost, outage, lines, unsent, histogram } = result;
+  const { truncated = 0, reset = 0, ...others } = faults;
+  assertEquals([fault, opened, truncated + reset, others], [undefined, 6, 4, {}]);
+  assert(lost <= 16, `${lost}`);
+  assertEquals([lines + lost, unsent, histogram.count], [500, 0, lines]);
+  assert(outage > 90, `${outage}`);
+});
+
+Deno.test("every kind of fault is counted, and the gravest is the exit code", async () => {
+  const args = ["--connections=1", "--lines=200", "--on-fault=count", "--timeout=2s"];
+  const run = (...flags: string[]) =>
+    against(async (connfd, number) => {
+      if (number === 0) await stall(connfd, 10);
+      else if (number === 1) await echo(connfd, (line, i) => i < 10 ? line : line.fill(0x7f, 63));
+      else if (number === 2) await new Rio(connfd).readline();
+      else await echo(connfd, (line) => line);
+    }, (port) => script(port, ...args, ...flags));
+  const json = await run("--json", "--workers=1");
+  const { summary } = JSON.parse(json.stdout.trim().split("\n").at(-1)!);
+  assertEquals([json.code, summary.exitCode, summary.fault], [3, 3, null]);
+  assertEquals(summary.faults, { timeout: 1, corrupt: 1, truncated: 1 });
+  assertEquals([summary.opened, summary.lost, summary.lines], [4, 3, 197]);
+  assert(summary.outageSeconds > 0.09);
+  const { code, stdout } = await run();
+  assertEquals(code, 3);
+  assertMatch(
+    stdout,
+    /^faults: 1 timeout, 1 corrupt, 1 truncated; 3 lines lost; served again after [\d.]+ s at most$/m,
+  );
+});
+
+Deno.test("a server that is away for a while is asked again until it is back", async () => {
+  let attempts = 0;
+  const { fault, faults, opened, lines, lost, outage } = await against(
+    async (connfd, number) => {
+      if (number === 0) await new Rio(connfd).readline();
+      else await echo(connfd, (line) => line);
+    },
+    (port) => {
+      const connect = () => {
+        const away = ++attempts > 1 && attempts < 5;
+        const refused = new Deno.errors.ConnectionRefused("Connection refused");
+        return away ? Promise.reject(refused) : openClientfd("127.0.0.1", port);
+      };
+      return load(connect, { connections: 1, lines: 20, onFault: "count" });
+    },
+  );
+  assertEquals([fault, faults], [undefined, { truncated: 1, refused: 3 }]);
+  assertEquals([attempts, opened, lines, lost], [5, 2, 19, 1]);
+  assert(outage > 390, `${outage}`);
+});
+
+Deno.test("so many lines are sent, and no more", async () => {
+  for (const rate of [undefined, 10_000]) {
+    for (const [connections, lines] of [[3, 100], [4, 3], [1, 1]]) {
+      let opened = 0;
+      const came: number[] = [];
+      const result = await against((connfd) => {
+        opened++;
+        return echo(connfd, (line) => {
+          came.push(line.length);
+          return line;
+        });
+      }, (port) => load(() => openClientfd("127.0.0.1", port), { connections, lines, rate }));
+      assertEquals([result.fault, result.lines, came.length], [undefined, lines, lines]);
+      assertEquals([result.histogram.count, result.opened, opened], [lines, connections, opened]);
+    }
+  }
+  await using server = await startServer("--concurrency=100", "--quiet");
+  const args = ["--lines=1001", "--workers=2", "--connections=3", "--churn=10"];
+  const { code, stdout, stderr } = await script(server.port, ...args);
+  assertEquals(code, 0);
+  assertMatch(stderr, /, 1001 lines in all$/m);
+  assertMatch(stdout, /^1,001 lines in /);
+});
+
+Deno.test("times have units", async () => {
+  await using server = await startServer("--concurrency=100", "--quiet");
+  for (
+    const [time, said] of [["100ms", "0.1 s after 0.02 s"], ["0.002m", "0.12 s after 0.024 s"]]
+  ) {
+    const { code, stderr } = await script(server.port, `--seconds=${time}`, "--timeout=5s");
+    assertEquals(code, 0);
+    assert(stderr.includes(`, ${said} of warm-up`), stderr);
+  }
+});
+
+Deno.test("where one connection is served and the others wait, it says so", async () => {
+  await against(
+    (connfd, number) => number === 0 ? echo(connfd, (line) => line) : stall(connfd, 0),
+    async (port) => {
+      await using program = Program.script(
+        ...["tools/load.ts", "127.0.0.1", port, "--connections=3", "--seconds=10m"],
+        ...["--timeout=10m", "--json"],
+      );
+      await program.stdout.until(/"lines":[1-9]\d/);
+      assertEquals(await program.stop("SIGINT"), 130);
+      assertMatch(
+        program.stderr.text,
+        /^load: one connection of 3 was answered, the others waited/m,
+      );
+    },
+  );
+});
+
+Deno.test("--source: connects from each address in turn, and knows each fault", LINUX, async () => {
+  const from = (port: number) =>
+    script(port, "--source=127.0.0.2,127.0.0.3", "--connections=4", "--lines=40");
+  const seen: string[] = [];
+  const good = await against((connfd) => {
+    seen.push(connfd.remoteAddr.hostname);
+    return echo(connfd, (line) => line);
+  }, from);
+  assertEquals([good.code, seen.sort()], [0, ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"]]);
+
+  const corrupts = await against((connfd) => echo(connfd, (line) => line.fill(0x7f, 63)), from);
+  assertEquals(corrupts.code, 3);
+  const truncates = await against(async (connfd) => {
+    await new Rio(connfd).readline();
+  }, from);
+  assertEquals(truncates.code, 4);
+  const server = createServer((socket) => {
+    socket.once("data", () => socket.resetAndDestroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  assertEquals((await from((server.address() as { port: number }).port)).code, 5);
+  await new Promise((resolve) => server.close(resolve));
+  assertEquals((await from(freePort())).code, 6);
+  const foreign = await script(freePort(), "--source=192.0.2.1");
+  assertEquals(foreign.code, 1);
+  assertMatch(foreign.stderr, /^load: network: .* connect from 192\.0\.2\.1 to 127\.0\.0\.1 port/m);
+});
+
 Deno.test("at a rate, a pause of the server counts with all lines that were due in it", async () => {
   const long = async (options: LoadOptions) => {
     const { histogram, fault } = await against((connfd) =>
@@ -413,22 +637,32 @@ Deno.test("at a rate, a pause of the server counts with all lines that were due 
   assert(many > 40, `${many} of about 60`);
 });
 
+/** One connection that isn't open, at a rate, and what it counts. */
+function due(rate: number): { connection: Connection; tally: Tally } {
+  const schedule = new Schedule(rate, 1);
+  const tally = new Tally();
+  const connection = new Connection(0, {
+    connect: () => Promise.reject(new Error("never called")),
+    connections: 1,
+    depth: 1,
+    length: 64,
+    lines: Infinity,
+    churn: Infinity,
+    timeout: 1000,
+    onFault: "stop",
+    maybeSent: () => false,
+    schedule,
+    tally,
+  });
+  schedule.begin();
+  return { connection, tally };
+}
+
 Deno.test("lines that were due and could not be sent are counted, each with its time so far", () => {
   for (const rate of [1000, 100_000]) {
-    const schedule = new Schedule(rate, 1);
-    const histogram = new Histogram();
-    const connection = new Connection(0, {
-      connect: () => Promise.reject(new Error("never called")),
-      depth: 1,
-      length: 64,
-      churn: Infinity,
-      timeout: 1000,
-      maybeSent: () => false,
-      schedule,
-      histogram,
-    });
-    schedule.begin();
-    const unsent = connection.stop(performance.now() + 100);
+    const { connection, tally } = due(rate);
+    connection.stop(performance.now() + 100);
+    const { unsent, histogram } = tally;
     assert(unsent >= rate / 10, `${unsent} lines`);
     assertEquals(histogram.count, unsent);
     assert(histogram.max >= 100 && histogram.quantile(0.5) < histogram.max);

@@ -43,27 +43,37 @@ export interface LoadOptions {
   depth?: number;
   /** Bytes per line, newline included, 16 to 1048576. Default: 64. */
   length?: number;
-  /** Milliseconds to measure. Default: 5000. */
+  /** Milliseconds to measure. Default: 5000, or with `lines` no bound. */
   time?: number;
-  /** Milliseconds of warm-up before that. Default: a fifth of `time`, at most 1000. */
+  /**
+   * Milliseconds of warm-up before that. Default: a fifth of `time`, at most 1000; with `lines`
+   * none.
+   */
   warmup?: number;
   /**
    * Lines per second, over all connections; each round trip is measured from when its line was
    * due. Default: a line is sent as soon as another has come back.
    */
   rate?: number;
+  /** Lines to send, over all connections. The load ends when they are back. Default: no bound. */
+  lines?: number;
   /** Lines after which a connection is replaced by a new one. Default: never. */
   churn?: number;
   /** Milliseconds to wait for the next byte that the server owes. Default: 10000. */
   timeout?: number;
-  /** Stops the load. Lines in flight are still awaited. */
+  /**
+   * `stop` ends the load at the first fault. `count` counts faults by their kind, and connects
+   * again 0.1 s later, for as long as the load lasts; what was in flight is lost. Default: `stop`.
+   */
+  onFault?: "stop" | "count";
+  /** Ends the load at once. A line in flight counts with its time so far. */
   signal?: AbortSignal;
 }
 
 /**
  * Loads an echo server over the connections that `connect` opens, and compares every byte that
- * comes back. It stops at the first fault. Returns the measurements and that fault, if any; without
- * one, everything sent has come back.
+ * comes back. It stops at the first fault, unless they are counted. Returns the measurements and
+ * that fault, if any; without a fault or a signal, everything sent has come back.
  * @throws {RangeError} If an option is out of range.
  * @example
  * ```ts
@@ -84,17 +94,22 @@ export interface LoadOptions {
  * ```
  */
 export async function load(
-  connect: () => Promise<LoadConn>,
+  connect: (connection: number) => Promise<LoadConn>,
   options: LoadOptions = {},
 ): Promise<LoadResult> {
-  const { time = 5000, warmup = Math.min(1000, time / 5), signal, ...given } = options;
+  const { lines = Infinity, signal, ...given } = options;
+  const bounded = lines < Infinity;
+  const { time = bounded ? Infinity : 5000 } = options;
+  const { warmup = bounded ? 0 : Math.min(1000, time / 5) } = options;
   const shape = {
     connections: 50,
     depth: 1,
     length: 64,
     rate: undefined,
+    lines,
     churn: Infinity,
     timeout: 10_000,
+    onFault: "stop" as const,
     ...given,
   };
   const thread = new Generator(connect, shape, 0, shape.connections);

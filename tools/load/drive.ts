@@ -1,9 +1,10 @@
 /** Runs a load: warm-up, the measured seconds, and then the lines still in flight. */
 import process from "node:process";
 import { within } from "../../net/time.ts";
-import { Fault } from "./fault.ts";
+import { Fault, type FaultKind } from "./fault.ts";
 import type { Thread } from "./generator.ts";
-import { Histogram } from "./histogram.ts";
+import type { Histogram } from "./histogram.ts";
+import { Tally } from "./tally.ts";
 
 /** How long a load runs, and a callback for each second. */
 export interface DriveOptions {
@@ -20,7 +21,7 @@ export interface Second {
   /** Its end and its length, in milliseconds of measured time. */
   end: number;
   time: number;
-  histogram: Histogram;
+  tally: Tally;
 }
 
 /** The measurements of a load. */
@@ -29,12 +30,22 @@ export interface LoadResult {
   time: number;
   /** Lines that came back in that time. */
   lines: number;
-  /** Round trips of those lines, and of the lines still in flight at the end. */
+  /** Round trips of those lines, and of lines owed or due at the end, which count with their age. */
   histogram: Histogram;
   /** Lines that were due but couldn't be sent, because the peer owed `depth` lines. */
   unsent: number;
   /** Connections in that time: those open when it began, and those opened since. */
   opened: number;
+  /** Connections that had sent a line, and those that had an answer, before sending stopped. */
+  asked: number;
+  /** See `asked`. */
+  answered: number;
+  /** With `onFault: "count"` the number of faults of each kind. */
+  faults: Partial<Record<FaultKind, number>>;
+  /** Lines that were in flight at these faults. */
+  lost: number;
+  /** The most milliseconds from a fault until a line came back on the connection's successor. */
+  outage: number;
   /**
    * CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck,
    * unless it sends at a rate: then most of it is the polling of the clock.
@@ -47,60 +58,50 @@ export interface LoadResult {
 /** Runs a load. */
 export async function drive(threads: Thread[], options: DriveOptions): Promise<LoadResult> {
   const { time, warmup, signal, onSecond } = options;
-  const histogram = new Histogram();
-  const result: LoadResult = {
-    time: 0,
-    lines: 0,
-    histogram,
-    unsent: 0,
-    opened: 0,
-    busy: 0,
-    fault: undefined,
-  };
-  const stopped = Promise.withResolvers<boolean>();
-  const stop = () => stopped.resolve(true);
-  if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop);
+  const total = new Tally();
+  let [lines, busy] = [0, 0];
+  let fault: Fault | undefined;
+  const aborted = Promise.withResolvers<boolean>();
+  const abort = () => aborted.resolve(true);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort);
 
   /** When the warm-up ended, and milliseconds from then to the end of the last second. */
   let begin: number | undefined;
   let last = 0;
   let cpu: ReturnType<typeof process.cpuUsage>;
-  /** Connections that were replaced in the warm-up. */
-  let replaced = 0;
-  const each = (act: (thread: Thread) => number | Promise<number>) =>
-    Promise.all(threads.map(act)).then((ns) => ns.reduce((sum, n) => sum + n, 0));
-  const opened = () => each((thread) => thread.opened());
-  const take = async () => {
-    const second = new Histogram();
-    for (const counts of await Promise.all(threads.map((thread) => thread.take()))) {
-      second.add(counts);
+  let stopped = false;
+  const take = async (call: "take" | "end") => {
+    const tally = new Tally();
+    for (const taken of await Promise.all(threads.map((thread) => thread[call]()))) {
+      tally.add(taken);
     }
-    return second;
+    return tally;
   };
   const endSecond = async () => {
-    const second = await take();
-    if (begin === undefined) return;
-    const end = performance.now() - begin;
-    histogram.add(second);
-    result.lines += second.count;
-    result.time = end;
+    const tally = await take("take");
+    const end = performance.now() - begin!;
+    lines += tally.histogram.count;
     const { user, system } = process.cpuUsage(cpu);
-    result.busy = (user + system) / 1000 / end / threads.length;
-    if (end > last) await onSecond?.({ end, time: end - last, histogram: second });
+    busy = (user + system) / 1000 / end / threads.length;
+    const second = { end, time: end - last, tally };
     last = end;
+    if (second.time > 0) await onSecond?.(second);
+    total.add(tally.take());
   };
 
   try {
     const open = Promise.all(threads.map((thread) => thread.open())).then(() => false);
-    if (!(await Promise.race([open, stopped.promise]))) {
-      const atOnce = await opened();
+    if (!(await Promise.race([open, aborted.promise]))) {
+      total.opened = (await take("take")).opened;
       const ended = Promise.all(threads.map((thread) => thread.begin())).then(() => true);
-      const over = Promise.race([ended, stopped.promise]);
-      over.catch(() => {}); // `ended` is awaited below
-      if (!(await within(warmup, over))) {
-        [replaced] = await Promise.all([opened(), take()]);
-        replaced -= atOnce;
+      const over = Promise.race([ended, aborted.promise]);
+      over.catch(() => {}); // awaited below
+      if (warmup === 0 || !(await within(warmup, over))) {
+        if (warmup > 0) {
+          const { asked, answered } = await take("take");
+          Object.assign(total, { asked, answered });
+        }
         begin = performance.now();
         cpu = process.cpuUsage();
         for (let next = 0, stop; !stop && next < time;) {
@@ -109,18 +110,36 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
           await endSecond();
         }
       }
-      result.unsent = await each((thread) => thread.stop());
-      await ended;
-      if (begin !== undefined) histogram.add(await take());
+      if (!signal?.aborted) {
+        stopped = true;
+        await Promise.all(threads.map((thread) => thread.stop()));
+        await over;
+      }
     }
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    result.fault = error;
-    await endSecond();
+    fault = error;
+    if (begin !== undefined && !stopped) await endSecond();
   } finally {
-    signal?.removeEventListener("abort", stop);
-    result.opened = await opened() - replaced;
-    for (const thread of threads) thread.close();
+    signal?.removeEventListener("abort", abort);
+    const rest = await take("end");
+    if (stopped) rest.asked = rest.answered = 0;
+    if (begin === undefined) rest.histogram.take();
+    total.add(rest.take());
   }
-  return result;
+  const { histogram, unsent, opened, asked, answered, faults, lost, outage } = total;
+  return {
+    time: last,
+    lines,
+    histogram,
+    unsent,
+    opened,
+    asked,
+    answered,
+    faults,
+    lost,
+    outage,
+    busy,
+    fault,
+  };
 }

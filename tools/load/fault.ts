@@ -1,4 +1,4 @@
-/** Faults, which end a load early, and their exit codes. */
+/** Faults, which end a load early or are counted, and their exit codes. */
 import { isReset, reason } from "../../net/errors.ts";
 
 /**
@@ -13,14 +13,14 @@ import { isReset, reason } from "../../net/errors.ts";
  */
 export type FaultKind = "corrupt" | "truncated" | "reset" | "refused" | "timeout" | "network";
 
-/** The exit codes of the program. */
-export const FAULTS: Record<FaultKind, number> = {
-  network: 1,
+/** The exit code of each, the gravest first. */
+export const EXIT_CODES: Record<FaultKind, number> = {
   corrupt: 3,
   truncated: 4,
   reset: 5,
   refused: 6,
   timeout: 7,
+  network: 1,
 };
 
 /** Where a fault was found. All numbers start at 0. */
@@ -71,8 +71,9 @@ export class Fault extends Error {
 }
 
 function kindOf(error: unknown): FaultKind {
-  if (error instanceof Deno.errors.ConnectionRefused) return "refused";
   if (error instanceof Deno.errors.TimedOut) return "timeout";
   if (error instanceof Deno.errors.UnexpectedEof) return "truncated"; // TLS without close_notify
-  return isReset(error) ? "reset" : "network";
+  const { code } = error as { code?: string }; // node:net has errors of its own
+  if (error instanceof Deno.errors.ConnectionRefused || code === "ECONNREFUSED") return "refused";
+  return isReset(error) || code === "ECONNRESET" || code === "EPIPE" ? "reset" : "network";
 }

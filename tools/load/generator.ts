@@ -1,9 +1,9 @@
 /** The load generator of one thread, with its share of the connections. */
 import { checkRange } from "../../rio.ts";
 import { Connection, type LoadConn } from "./connection.ts";
-import { type Counts, Histogram } from "./histogram.ts";
-import { MAX_CONNECTIONS, MIN_LENGTH } from "./lines.ts";
+import { MAX_CONNECTIONS, MAX_LINES, MIN_LENGTH } from "./lines.ts";
 import { keepTime, Schedule } from "./schedule.ts";
+import { type Taken, Tally } from "./tally.ts";
 
 /** The shape of a load; can be posted to a worker. */
 export interface Shape {
@@ -15,10 +15,14 @@ export interface Shape {
   length: number;
   /** Lines per second, over all connections; undefined: send one when one comes back. */
   rate: number | undefined;
+  /** Lines to send, over all connections; `Infinity` for no bound. */
+  lines: number;
   /** Lines after which a connection is replaced by a new one; `Infinity` for never. */
   churn: number;
   /** Milliseconds to wait for the next byte that the server owes. */
   timeout: number;
+  /** Whether a fault ends the load, or is counted and the connection replaced by a new one. */
+  onFault: "stop" | "count";
 }
 
 /** A generator, in this thread or in another. */
@@ -26,21 +30,16 @@ export interface Thread {
   /** Opens all connections. Rejects with a {@linkcode Fault} if one can't be opened. */
   open(): Promise<void>;
   /**
-   * Sends until `stop` is called and everything has come back. Rejects with the first
-   * {@linkcode Fault}, after closing all connections.
+   * Sends until `stop` is called or all lines are sent, and everything has come back. Rejects with
+   * the first {@linkcode Fault}, unless faults are counted, after closing all connections.
    */
   begin(): Promise<void>;
-  /** The round trips since the last call. */
-  take(): Counts | Promise<Counts>;
-  /**
-   * Stops sending. Returns how many lines were due but couldn't be sent; their waiting times so
-   * far are recorded.
-   */
-  stop(): number | Promise<number>;
-  /** How many connections have been opened. */
-  opened(): number | Promise<number>;
-  /** Closes all connections at once. */
-  close(): void;
+  /** What was counted since the last call. */
+  take(): Taken | Promise<Taken>;
+  /** Stops sending. Lines that were due and couldn't be sent count with their time so far. */
+  stop(): void | Promise<void>;
+  /** Closes all connections at once, and takes. Lines owed or due count with their time so far. */
+  end(): Taken | Promise<Taken>;
 }
 
 /** The most bytes in flight, over all connections. */
@@ -54,22 +53,28 @@ const LOOKS = 5;
 const MAX_LOOK = 250;
 
 /** Throws a RangeError if a load exceeds the bounds. */
-export function checkShape({ connections, depth, length }: Shape): void {
+export function checkShape({ connections, depth, length, lines }: Shape): void {
   checkRange("load: connections", connections, 1, MAX_CONNECTIONS);
   checkRange("load: length", length, MIN_LENGTH, MAX_LENGTH);
+  if (lines !== Infinity) checkRange("load: lines", lines, 1, MAX_LINES);
   checkRange("load: depth", depth, 1, Math.floor(MAX_IN_FLIGHT / connections / length));
 }
 
 /** Drives the connections numbered `from` up to but excluding `to`. */
 export class Generator implements Thread {
   readonly #connections: Connection[] = [];
-  readonly #histogram = new Histogram();
+  readonly #tally = new Tally();
   readonly #timeout: number;
   readonly #schedule: Schedule | undefined;
   #endTime = () => {};
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
-  constructor(connect: () => Promise<LoadConn>, shape: Shape, from: number, to: number) {
+  constructor(
+    connect: (connection: number) => Promise<LoadConn>,
+    shape: Shape,
+    from: number,
+    to: number,
+  ) {
     checkShape(shape);
     const { rate, connections } = shape;
     this.#timeout = shape.timeout;
@@ -78,7 +83,7 @@ export class Generator implements Thread {
       ...shape,
       connect,
       schedule: this.#schedule,
-      histogram: this.#histogram,
+      tally: this.#tally,
       // How far the connections of other threads are isn't known here.
       maybeSent: (connection: number, line: number) =>
         connection < connections &&
@@ -97,46 +102,41 @@ export class Generator implements Thread {
 
   async begin(): Promise<void> {
     this.#schedule?.begin();
-    const late = Promise.withResolvers<never>();
-    const look = Math.min(this.#timeout / LOOKS, MAX_LOOK);
     this.#sweeper = setInterval(() => {
       const now = performance.now();
-      try {
-        for (const connection of this.#connections) connection.checkTime(now);
-      } catch (fault) {
-        late.reject(fault);
-      }
-    }, look);
+      for (const connection of this.#connections) connection.checkTime(now);
+    }, Math.min(this.#timeout / LOOKS, MAX_LOOK));
     const runs = this.#connections.map((connection) => connection.run());
     if (this.#schedule) this.#endTime = keepTime(this.#schedule, this.#connections);
     try {
-      await Promise.race([Promise.all(runs), late.promise]);
+      await Promise.all(runs);
     } finally {
-      this.close();
+      this.#close();
       await Promise.allSettled(runs);
     }
   }
 
-  take(): Counts {
-    return this.#histogram.take();
+  take(): Taken {
+    return this.#tally.take();
   }
 
-  stop(): number {
+  stop(): void {
     this.#endTime();
     const now = performance.now();
-    let unsent = 0;
     for (const connection of this.#connections) {
       connection.send(now); // lines due since the last tick
-      unsent += connection.stop(now);
+      connection.stop(now);
     }
-    return unsent;
   }
 
-  opened(): number {
-    return this.#connections.reduce((sum, { opened }) => sum + opened, 0);
+  end(): Taken {
+    this.#close();
+    const now = performance.now();
+    for (const connection of this.#connections) connection.end(now);
+    return this.#tally.take();
   }
 
-  close(): void {
+  #close(): void {
     this.#endTime();
     clearInterval(this.#sweeper);
     for (const connection of this.#connections) connection.close();

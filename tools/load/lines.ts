@@ -14,6 +14,8 @@ const HEADER = /^(\d{5}) (\d{9})$/;
 export const MIN_LENGTH = LINE_END + 1;
 /** The most connections: their numbers have five digits. */
 export const MAX_CONNECTIONS = 10 ** CONNECTION_DIGITS;
+/** The most lines: their numbers have nine. */
+export const MAX_LINES = 10 ** LINE_DIGITS;
 
 /** A ring of the last `depth` lines: they are sent from it and compared with it. */
 export class Lines {

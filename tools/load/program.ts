@@ -1,15 +1,15 @@
 /** The program load.ts: threads, report, exit code. */
 import { log } from "../../cli/diagnostics.ts";
 import type { Flags } from "../../cli/flags.ts";
-import { exit, run } from "../../cli/program.ts";
+import { run } from "../../cli/program.ts";
 import { onSignal, signalCode } from "../../cli/signals.ts";
 import type { Stdout } from "../../cli/stdout.ts";
-import { openTarget } from "../../client/target.ts";
 import { FEW } from "../../net/fairness.ts";
 import { rioWriten } from "../../rio.ts";
 import { COMMAND_LINE, loadFlags, type Plan, planned } from "./command_line.ts";
-import { drive } from "./drive.ts";
-import { FAULTS } from "./fault.ts";
+import { drive, type LoadResult } from "./drive.ts";
+import { connector } from "./connect.ts";
+import { EXIT_CODES } from "./fault.ts";
 import { Generator, type Thread } from "./generator.ts";
 import { showProgress } from "./progress.ts";
 import { jsonSecond, jsonSummary, summary } from "./report.ts";
@@ -35,23 +35,38 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     onSecond: (second) => json ? print(jsonSecond(second, plan)) : progress?.second(second),
   });
   await progress?.end();
-  const { fault } = result;
-  if (fault !== undefined) code = FAULTS[fault.kind];
+  const { fault, faults } = result;
+  const worst = Object.entries(EXIT_CODES).find(([kind]) => kind in faults);
+  if (fault !== undefined) code = EXIT_CODES[fault.kind];
+  else if (code === 0 && worst !== undefined) code = worst[1];
   await print(json ? jsonSummary(result, plan, code) : summary(result, plan));
   if (fault !== undefined) log(`load: ${fault.message}`);
-  return await exit(code, stdout);
+  if (isIterative(result)) log(iterative(result));
+  return code;
 }
 
 /** Uses this thread, or workers if asked for or if they are fairer. */
-async function startThreads({ shape, target, workers }: Plan): Promise<Thread[]> {
+async function startThreads({ shape, endpoint, workers }: Plan): Promise<Thread[]> {
   const { connections, timeout } = shape;
   const fairness = makeFair(connections / (workers ?? 1));
   if (fairness === "unfair") log(UNFAIR);
   if (workers === undefined && fairness !== "fair in a new thread") {
-    const connect = () => openTarget(target, { connectTimeout: timeout });
-    return [new Generator(connect, shape, 0, connections)];
+    return [new Generator(connector(endpoint, timeout), shape, 0, connections)];
   }
-  return await startWorkers(workers ?? 1, shape, target);
+  return await startWorkers(workers ?? 1, shape, endpoint);
+}
+
+/** Whether one connection was served, and all others waited for it. */
+function isIterative({ asked, answered, lines, fault }: LoadResult): boolean {
+  return asked > 1 && answered === 1 && (lines >= ROUNDS || fault?.kind === "timeout");
+}
+
+/** Lines that come back on a connection before the others are taken to wait. */
+const ROUNDS = 10;
+
+function iterative({ asked }: LoadResult): string {
+  return `load: one connection of ${asked} was answered, the others waited: the server seems to serve ` +
+    "one client at a time (ours has --concurrency=N)";
 }
 
 const UNFAIR =

@@ -14,9 +14,9 @@ export interface Progress {
   end(): Promise<void>;
 }
 
-/** Shows the progress of `time` milliseconds, if standard error is a terminal. */
+/** Shows the progress of `time` milliseconds, if it ends and standard error is a terminal. */
 export function showProgress(time: number): Progress | undefined {
-  if (!Deno.stderr.isTerminal()) return undefined;
+  if (time === Infinity || !Deno.stderr.isTerminal()) return undefined;
   const start = performance.now();
   let speed = "warm-up";
   let bar: ProgressBar | undefined;
@@ -47,7 +47,7 @@ export function showProgress(time: number): Progress | undefined {
   }, () => {}); // can't be loaded: no bar
   let ticker: ReturnType<typeof setInterval> | undefined;
   return {
-    second({ time, histogram }) {
+    second({ time, tally: { histogram } }) {
       speed = `${Math.round(histogram.count / time * 1000).toLocaleString("en")} lines/s`;
     },
     async end() {

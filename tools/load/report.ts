@@ -13,7 +13,8 @@ const EIGHTHS = " ▏▎▍▌▋▊▉";
 const STEPS = [1, 1.5, 2, 3, 5, 7];
 
 /** The report, with a drawing of the histogram. */
-export function summary(result: LoadResult, { shape: { length, rate: due } }: Plan): string {
+export function summary(result: LoadResult, { shape }: Plan): string {
+  const { length, rate: due, onFault } = shape;
   const { lines, time, histogram, unsent, opened, busy } = result;
   if (time === 0) return "";
   const { lines: rate, megabytes } = speed(lines, time, length);
@@ -25,6 +26,7 @@ export function summary(result: LoadResult, { shape: { length, rate: due } }: Pl
   if (unsent > 0) {
     text.push(`${count(unsent, "line")} were due and couldn't be sent: the peer owed too many`);
   }
+  if (onFault === "count") text.push(counted(result));
   if (histogram.count > 0) {
     const times = Object.entries(roundTrips(histogram)).map(([name, ms]) => `${name} ${ms}`);
     text.push(`round trip, ms: ${times.join(", ")}`, "", ...drawn(histogram));
@@ -32,8 +34,18 @@ export function summary(result: LoadResult, { shape: { length, rate: due } }: Pl
   return text.join("\n") + "\n";
 }
 
+/** The faults that were counted. */
+function counted({ faults, lost, outage }: LoadResult): string {
+  const kinds = Object.entries(faults).map(([kind, n]) => `${en(n)} ${kind}`);
+  if (kinds.length === 0) return "no faults";
+  return `faults: ${kinds.join(", ")}; ${count(lost, "line")} lost; ` +
+    `served again after ${round(outage / 1000)} s at most`;
+}
+
 /** A second as a line of JSON. */
-export function jsonSecond({ end, time, histogram }: Second, { shape: { length } }: Plan): string {
+export function jsonSecond({ end, time, tally }: Second, { shape }: Plan): string {
+  const { length, onFault } = shape;
+  const { histogram, faults, lost } = tally;
   const { count: lines } = histogram;
   const rates = speed(lines, time, length);
   return json({
@@ -42,17 +54,18 @@ export function jsonSecond({ end, time, histogram }: Second, { shape: { length }
     linesPerSecond: rates.lines,
     megabytesPerSecond: round(rates.megabytes),
     milliseconds: roundTrips(histogram),
+    ...onFault === "count" ? { faults, lost } : {},
   });
 }
 
 /** The summary as a line of JSON. */
 export function jsonSummary(result: LoadResult, plan: Plan, code: number): string {
-  const { lines, time, histogram, unsent, opened, busy, fault } = result;
-  const { connections, depth, length, rate, churn, timeout } = plan.shape;
+  const { lines, time, histogram, unsent, opened, busy, fault, faults, lost } = result;
+  const { connections, depth, length, rate, churn, timeout, onFault } = plan.shape;
   const rates = speed(lines, time, length);
   return json({
     summary: {
-      target: show(plan.target),
+      target: show(plan.endpoint.target),
       connections,
       depth,
       length,
@@ -66,6 +79,7 @@ export function jsonSummary(result: LoadResult, plan: Plan, code: number): strin
       megabytesPerSecond: round(rates.megabytes),
       milliseconds: roundTrips(histogram),
       unsent,
+      ...onFault === "count" ? { faults, lost, outageSeconds: round(result.outage / 1000) } : {},
       opened,
       busy: rate === undefined ? round(busy) : undefined,
       fault: fault === undefined ? null : { kind: fault.kind, ...fault.place, what: fault.what },

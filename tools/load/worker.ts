@@ -1,6 +1,6 @@
 /** A thread of a load, started by workers.ts. */
-import { openTarget } from "../../client/target.ts";
 import { reason } from "../../net/errors.ts";
+import { connector } from "./connect.ts";
 import { Fault } from "./fault.ts";
 import { Generator } from "./generator.ts";
 import type { Answer, Order } from "./workers.ts";
@@ -12,16 +12,14 @@ const main = globalThis as unknown as {
 
 let generator: Generator;
 
-main.onmessage = async ({ data }) => {
-  const { id } = data;
+main.onmessage = async ({ data: { id, call } }) => {
   try {
-    if (data.call === "start") {
-      const { shape, target, from, to } = data;
-      const connect = () => openTarget(target, { connectTimeout: shape.timeout });
-      generator = new Generator(connect, shape, from, to);
-      main.postMessage({ id, value: undefined });
+    if (typeof call === "string") {
+      main.postMessage({ id, value: await generator[call]() });
     } else {
-      main.postMessage({ id, value: await generator[data.call]() });
+      const { shape, endpoint, from, to } = call;
+      generator = new Generator(connector(endpoint, shape.timeout), shape, from, to);
+      main.postMessage({ id, value: undefined });
     }
   } catch (error) {
     const { kind, place, what } = error instanceof Fault ? error : {};

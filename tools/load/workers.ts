@@ -1,17 +1,20 @@
 /** The threads of a load, seen from the main thread; worker.ts runs in them. */
-import type { Target } from "../../client/target.ts";
 import { FEW, isFair, mayConfigure, SETTING } from "../../net/fairness.ts";
+import type { Endpoint } from "./connect.ts";
 import { Fault } from "./fault.ts";
 import type { Shape, Thread } from "./generator.ts";
-import type { Counts } from "./histogram.ts";
+import type { Taken } from "./tally.ts";
 
-/** A message to a thread. */
-export type Order =
-  & { id: number }
-  & (
-    | { call: "start"; shape: Shape; target: Target; from: number; to: number }
-    | { call: "open" | "begin" | "take" | "stop" | "opened" }
-  );
+/** What a thread does: its share of the connections, `from` up to but excluding `to`. */
+export interface Share {
+  shape: Shape;
+  endpoint: Endpoint;
+  from: number;
+  to: number;
+}
+
+/** A message to a thread: first its share, then the name of a method of its generator. */
+export type Order = { id: number; call: Share | keyof Thread };
 
 /** A message from a thread. */
 export type Answer =
@@ -44,12 +47,16 @@ function mayStart(): boolean {
 }
 
 /** Starts `n` threads, and divides the connections among them. */
-export async function startWorkers(n: number, shape: Shape, target: Target): Promise<Thread[]> {
+export async function startWorkers(
+  n: number,
+  shape: Shape,
+  endpoint: Endpoint,
+): Promise<Thread[]> {
   if (!mayStart()) throw new Error(`--workers=${n} needs deno run --allow-read: ${MODULE}`);
   const at = (i: number) => Math.floor(shape.connections * i / n);
   const workers = Array.from({ length: n }, () => new LoadWorker());
   await Promise.all(
-    workers.map((worker, i) => worker.start({ shape, target, from: at(i), to: at(i + 1) })),
+    workers.map((worker, i) => worker.call({ shape, endpoint, from: at(i), to: at(i + 1) })),
   );
   return workers;
 }
@@ -70,54 +77,44 @@ class LoadWorker implements Thread {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#fail(new Error(`a worker failed: ${event.message}`));
+      this.#failure = new Error(`a worker failed: ${event.message}`);
+      for (const call of this.#calls.values()) call.reject(this.#failure);
+      this.#calls.clear();
     };
   }
 
-  #fail(error: unknown): void {
-    this.#failure = error;
-    for (const call of this.#calls.values()) call.reject(error);
-    this.#calls.clear();
-  }
-
-  #call<T>(order: DistributiveOmit<Order, "id">): Promise<T> {
+  call<T>(call: Order["call"]): Promise<T> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const call = Promise.withResolvers<unknown>();
-    this.#calls.set(++this.#last, call);
-    this.#worker.postMessage({ id: this.#last, ...order });
-    return call.promise as Promise<T>;
-  }
-
-  start(what: { shape: Shape; target: Target; from: number; to: number }): Promise<void> {
-    return this.#call({ call: "start", ...what });
+    const answer = Promise.withResolvers<unknown>();
+    this.#calls.set(++this.#last, answer);
+    this.#worker.postMessage({ id: this.#last, call });
+    return answer.promise as Promise<T>;
   }
 
   open(): Promise<void> {
-    return this.#call({ call: "open" });
+    return this.call("open");
   }
 
   begin(): Promise<void> {
-    return this.#call({ call: "begin" });
+    return this.call("begin");
   }
 
-  take(): Promise<Counts> {
-    return this.#call({ call: "take" });
+  take(): Promise<Taken> {
+    return this.call("take");
   }
 
-  stop(): Promise<number> {
-    return this.#call({ call: "stop" });
+  stop(): Promise<void> {
+    return this.call("stop");
   }
 
-  opened(): Promise<number> {
-    return this.#call({ call: "opened" });
-  }
-
-  close(): void {
-    this.#worker.terminate();
+  async end(): Promise<Taken> {
+    try {
+      return await this.call("end");
+    } finally {
+      this.#worker.terminate();
+    }
   }
 }
-
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 function thrown(
   { fault, message }: { fault?: Pick<Fault, "kind" | "place" | "what">; message: string },
