@@ -716,7 +716,7 @@ class LineBuffer {
     const { max } = this;
     let size = this.length < this.#min ? this.#min : length;
     if (this.end === length || length > max) {
-      size = Math.min(Math.max(GROWN_BUFSIZE, 2 * this.length), max);
+      size = Math.min(Math.max(2 * this.length > length ? 2 * length : length, GROWN_BUFSIZE), max);
     }
     this.#moveTo(size === length ? this.#bytes : new Uint8Array(size), 0);
     return this.#room = this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);

@@ -111,6 +111,20 @@ export const MUTANTS: Mutant[] = [
       "this.#bytes.slice(this.end)",
       "rio_property",
     ],
+    [
+      "a line of maxline bytes at EOF is too long",
+      'this.#limit = tooLong === "throw" ? maxline + 1 : maxline;',
+      "this.#limit = maxline;",
+      "rio",
+      "isn't too long",
+    ],
+    [
+      "bytes go to a usrbuf that was transferred",
+      "usrbuf.length < room",
+      "usrbuf.length < 0",
+      "rio",
+      "usrbuf that is transferred",
+    ],
   ),
   ...of(
     "server.ts",

@@ -279,7 +279,7 @@ async function run(
 ): Promise<void> {
   const reader = new ScriptedReader(input, [...script]);
   const rio = new Rio(reader, options);
-  const max = options.bufsize ?? 65536;
+  const max = options.bufsize ?? Math.max(65_536, options.maxline ?? 0);
   const rest = new Rest(reader, {
     ...options,
     maxline: options.maxline ?? Math.min(MAXLINE - 1, max),
@@ -412,21 +412,26 @@ Deno.test("several that take turns, each with its own bytes", async () => {
 Deno.test("large inputs, a buffer that grows, lines of all lengths", async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.integer({ min: 1, max: 30_000 }),
-      fc.integer({ min: 1, max: 4000 }),
+      fc.integer({ min: 1, max: 80_000 }),
+      fc.integer({ min: 1, max: 50_000 }),
       fc.array(
         fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.constant(Infinity)),
         { maxLength: 20 },
       ),
       calls(30_000),
       fc.constantFrom(0x7f, 0xff),
-      async (length, lines, script, calls, mask) => {
+      fc.record({
+        maxline: fc.constantFrom(undefined, 100, 20_000, 100_000),
+        tooLong: fc.constantFrom("split" as const, "throw" as const),
+        delimiter: fc.constantFrom("\n", "x\n"),
+      }),
+      async (length, lines, script, calls, mask, options) => {
         const input = noise(length).map((b, i) =>
           (b * 7 + i) % lines === 0 ? 10 : (b & mask) === 10 ? 11 : b & mask
         );
-        await run(input, script, calls, {});
+        await run(input, script, calls, options);
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 });

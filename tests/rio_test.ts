@@ -1,5 +1,14 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { chomp, MAXLINE, Rio, RIO_BUFSIZE, rioReadn, rioWriten } from "@netp/rio/rio";
+import {
+  chomp,
+  MAXLINE,
+  type Reader,
+  Rio,
+  RIO_BUFSIZE,
+  rioReadn,
+  rioWriten,
+  type Writer,
+} from "@netp/rio/rio";
 import { turn } from "./clock.ts";
 import { bytes, MemoryReader, text } from "./helpers.ts";
 
@@ -940,6 +949,262 @@ Deno.test("AbortSignal.timeout is a deadline, and the connection lives on", asyn
   assertEquals(error.name, "TimeoutError");
   await clientfd.write(bytes("line\n"));
   assertEquals(text((await rio.readline())!), "half a line\n");
+});
+
+Deno.test("the buffer grows to what maxline needs, by doubling, and shrinks back", async () => {
+  const long = "x".repeat(2 ** 20 - 1) + "\n";
+  for (const tooLong of ["split", "throw"] as const) {
+    const source = MemoryReader.of(long + "short\n" + long + "end\n", 2 ** 18);
+    const rooms = new Set<number>();
+    const rio = new Rio({
+      read(p) {
+        rooms.add(p.buffer.byteLength);
+        return source.read(p);
+      },
+    }, { maxline: 2 ** 20, tooLong });
+    const lines = [];
+    for await (const line of rio) lines.push(line.length);
+    assertEquals(lines, [2 ** 20, 6, 2 ** 20, 4]);
+    const sizes = [...rooms].sort((a, b) => a - b);
+    assertEquals(sizes.slice(0, 5), [8192, 2 ** 16, 2 ** 17, 2 ** 18, 2 ** 19]);
+    assert(sizes.at(-1)! <= 2 ** 20 + 1, `${sizes}`);
+    assertEquals(await rio.fill(), false);
+    rooms.clear();
+    assertEquals(await rio.fill(), false);
+    assertEquals([...rooms], [8192], "it has shrunk");
+  }
+  const rio = new Rio(MemoryReader.of(long, 2 ** 18), { maxline: 2 ** 20 - 1, tooLong: "throw" });
+  await assertRejects(() => rio.readline(), Deno.errors.InvalidData, "first 1048575 bytes");
+  assertEquals(await rio.readline(), null);
+});
+
+Deno.test("a line of maxline bytes isn't too long, whatever ends it", async () => {
+  for (const chunk of [1, 2, 4, 9]) {
+    for (const bufsize of [4, 100, undefined]) {
+      const read = (input: string) =>
+        new Rio(MemoryReader.of(input, chunk), { maxline: 4, tooLong: "throw", bufsize });
+      const rio = read("aaaa");
+      assertEquals(text((await rio.readline())!), "aaaa");
+      assertEquals(await rio.readline(), null);
+      assertEquals(text((await read("aaa\nb").readline())!), "aaa\n");
+      for (const input of ["aaaa\n", "aaaaa"]) {
+        const long = read(input);
+        await assertRejects(() => long.readline(), Deno.errors.InvalidData, "first 4 bytes");
+        assertEquals(await long.readline(), null);
+      }
+    }
+  }
+});
+
+Deno.test("tooLong is one of its two words", () => {
+  for (const tooLong of ["Throw", "", null, true]) {
+    assertThrows(
+      () => new Rio(MemoryReader.of("", 1), { tooLong: tooLong as "throw" }),
+      RangeError,
+      `Cannot make a Rio: tooLong must be "split" or "throw", current value is ${tooLong}`,
+    );
+  }
+});
+
+Deno.test("a usrbuf that is transferred or shrinks while a read waits loses nothing", async () => {
+  const ways: ((rio: Rio, buf: Uint8Array) => Promise<number | null>)[] = [
+    (rio, buf) => rio.readlineb(buf),
+    (rio, buf) => rio.readnb(buf),
+    (rio, buf) => rio.read(buf),
+  ];
+  for (const way of ways) {
+    for (const bufsize of [4, 100]) {
+      for (const shrink of [false, true]) {
+        const reader = new SlowReader();
+        const rio = new Rio(reader, { bufsize });
+        const memory = new ArrayBuffer(12, { maxByteLength: 12 });
+        const read = way(rio, new Uint8Array(memory));
+        let settled = false;
+        const settle = () => settled = true;
+        read.then(settle, settle);
+        if (shrink) memory.resize(1);
+        else structuredClone(memory, { transfer: [memory] });
+        for (const part of ["abcd", "efgh", "ijkl"]) {
+          if (!settled) reader.reads.at(-1)!.end(part);
+          await turn();
+        }
+        await assertRejects(() => read, TypeError, "usrbuf was transferred or shrunk");
+        const rest = new Uint8Array(4);
+        assertEquals(await rio.readnb(rest), 4);
+        assertEquals(text(rest), "abcd");
+        assert(rio.buffered === 0 || text(rio.peek()) === "efghijkl".slice(0, rio.buffered));
+      }
+    }
+  }
+});
+
+Deno.test("peek(n) copies the first n, skip(n) takes them, buffered says how many there are", async () => {
+  const rio = new Rio(new MemoryReader(["abcdef\ngh\n"]));
+  assertEquals([rio.buffered, text(rio.peek(3))], [0, ""]);
+  await rio.fill(3);
+  assertEquals(rio.buffered, 10);
+  assertEquals(text(rio.peek(3)), "abc");
+  assertEquals(rio.peek(3).buffer.byteLength, 3);
+  assertEquals(text(rio.peek(0)), "");
+  assertEquals(text(rio.peek(99)), "abcdef\ngh\n");
+  for (const n of [-1, 1.5, NaN]) assertThrows(() => rio.peek(n), RangeError, "Cannot peek: n");
+  for (const n of [-1, 1.5, NaN, 11]) {
+    assertThrows(() => rio.skip(n), RangeError, "Cannot skip: n must be an integer from 0 to 10");
+  }
+  rio.skip(0);
+  rio.skip(4);
+  assertEquals(rio.buffered, 6);
+  assertEquals(text(rio.takeLine()!), "ef\n");
+  rio.skip(3);
+  assertEquals(await rio.readline(), null);
+  const slow = new Rio(new SlowReader());
+  slow.readline();
+  assertThrows(() => slow.skip(0), Error, "another read");
+});
+
+Deno.test("a delimiter may be several bytes, and nothing less", async () => {
+  const input = "a\nb\rc\r\r\nd\n\r\n\r\n\r";
+  const lines = ["a\nb\rc\r\r\n", "d\n\r\n", "\r\n", "\r"];
+  for (const delimiter of ["\r\n", bytes("\r\n")]) {
+    for (const chunk of [1, 2, 3, 100]) {
+      const rio = new Rio(MemoryReader.of(input, chunk), { delimiter });
+      assertEquals((await Array.fromAsync(rio)).map(text), lines);
+    }
+  }
+  // It doesn't begin within the one before.
+  const rio = new Rio(MemoryReader.of("xaaaaab", 2), { delimiter: "aa" });
+  assertEquals((await Array.fromAsync(rio)).map(text), ["xaa", "aa", "ab"]);
+  for (const delimiter of ["", new Uint8Array(0)]) {
+    assertThrows(() => new Rio(MemoryReader.of("", 1), { delimiter }), RangeError, "delimiter");
+  }
+  assertThrows(
+    () => new Rio(MemoryReader.of("", 1), { delimiter: "\r\n", maxline: 1 }),
+    RangeError,
+    "maxline must be an integer from 2",
+  );
+  await assertRejects(
+    () => new Rio(MemoryReader.of("", 1), { delimiter: "\r\n" }).readlineb(new Uint8Array(2)),
+    RangeError,
+    "maxlen must be an integer from 3",
+  );
+});
+
+Deno.test("a piece ends before a delimiter of several bytes, never within it", async () => {
+  for (const chunk of [1, 2, 3, 100]) {
+    const read = (tooLong: "split" | "throw") =>
+      new Rio(MemoryReader.of("abc\r\nabcd\rab\r\nend\r", chunk), {
+        delimiter: "\r\n",
+        maxline: 4,
+        tooLong,
+      });
+    const lines = (await Array.fromAsync(read("split"))).map(text);
+    assertEquals(lines, ["abc", "\r\n", "abcd", "\rab", "\r\n", "end", "\r"]);
+    const rio = read("split");
+    const buf = new Uint8Array(5);
+    const pieces = [];
+    for (let n; (n = await rio.readlineb(buf)) > 0;) pieces.push(text(buf.subarray(0, n)));
+    assertEquals(pieces, lines);
+    // A line that is too long ends with its delimiter, wherever that is cut.
+    const strict = read("throw");
+    for (let i = 0; i < 2; i++) {
+      await assertRejects(() => strict.readline(), Deno.errors.InvalidData, "first 4 bytes");
+    }
+    assertEquals(text((await strict.readline())!), "end\r");
+  }
+});
+
+Deno.test("chomp cuts off a given delimiter, and nothing else", () => {
+  const LINES: [line: string, delimiter: string | number, chomped: string][] = [
+    ["a\r\n", "\r\n", "a"],
+    ["a\n", "\r\n", "a\n"],
+    ["a\r\n", "\n", "a\r"],
+    ["a\0", 0, "a"],
+    ["a\n", 0, "a\n"],
+    ["--end", "--end", ""],
+    ["end", "--end", "end"],
+    ["", "\n", ""],
+  ];
+  for (const [line, delimiter, chomped] of LINES) {
+    assertEquals(text(chomp(bytes(line), delimiter)), chomped);
+    const given = typeof delimiter === "string" ? bytes(delimiter) : delimiter;
+    assertEquals(text(chomp(bytes(line), given)), chomped);
+  }
+});
+
+Deno.test("lines are iterated until a signal aborts, and no byte is lost", async () => {
+  const reader = new SlowReader();
+  const rio = new Rio(reader);
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const lines = rio.lines({ signal: stop.signal });
+  assert(lines[Symbol.asyncIterator]() === lines);
+  const loop = (async () => {
+    for await (const line of lines) seen.push(text(line));
+  })();
+  reader.reads[0].end("a\nb\nc");
+  await turn();
+  stop.abort(new Error("enough"));
+  await assertRejects(() => loop, Error, "enough");
+  assertEquals(seen, ["a\n", "b\n"]);
+  await assertRejects(() => lines.next(), Error, "enough");
+  const rest = rio.readline();
+  reader.reads[1].end("d\n");
+  assertEquals(text((await rest)!), "cd\n");
+});
+
+Deno.test("a write or read of a peer that does nothing can be given up", async () => {
+  const calls: ((fd: Reader & Writer, signal: AbortSignal) => Promise<number>)[] = [
+    (fd, signal) => rioWriten(fd, new Uint8Array(8), { signal }),
+    (fd, signal) => rioReadn(fd, new Uint8Array(8), 8, { signal }),
+  ];
+  for (const call of calls) {
+    let begun = 0;
+    let settle = (_: number | Error) => {};
+    const begin = () => {
+      begun++;
+      return new Promise<number>((resolve, reject) => {
+        settle = (count) => typeof count === "number" ? resolve(count) : reject(count);
+      });
+    };
+    const fd = { read: begin, write: begin };
+    await assertRejects(() => call(fd, AbortSignal.abort(new Error("before"))), Error, "before");
+    assertEquals(begun, 0);
+    const stop = new AbortController();
+    const given = call(fd, stop.signal);
+    settle(3);
+    await turn();
+    assertEquals(begun, 2);
+    stop.abort(new Error("enough"));
+    await assertRejects(() => given, Error, "enough");
+    settle(new Error("later")); // unhandled, it would end the test
+    await turn();
+    assertEquals(begun, 2);
+    const whole = call(fd, new AbortController().signal);
+    settle(8);
+    assertEquals(await whole, 8);
+    const failed = call(fd, new AbortController().signal);
+    settle(new Error("gone"));
+    await assertRejects(() => failed, Error, "gone");
+  }
+});
+
+Deno.test("a client that doesn't read is given up", async () => {
+  using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using _clientfd = await Deno.connect({ port: listenfd.addr.port });
+  using connfd = await listenfd.accept();
+  const stop = new AbortController();
+  let written = 0;
+  const much = new Uint8Array(2 ** 24); // more than the kernel holds
+  const fd = {
+    async write(p: Uint8Array) {
+      const n = await connfd.write(p);
+      written += n;
+      queueMicrotask(() => stop.abort(new Error("enough")));
+      return n;
+    },
+  };
+  await assertRejects(() => rioWriten(fd, much, { signal: stop.signal }), Error, "enough");
+  assert(written < much.length);
 });
 
 const { gc } = globalThis as { gc?: () => void };
