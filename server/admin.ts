@@ -159,6 +159,15 @@ function metrics(stats: Stats, slots: number): string {
       "",
       waiting,
     ]],
+    ["echo_handshakes_active", "gauge", "TLS handshakes under way.", ["", stats.handshaking]],
+    ["echo_handshakes_failed_total", "counter", "TLS handshakes that failed.", [
+      "",
+      stats.handshakesFailed,
+    ]],
+    ["process_resident_memory_bytes", "gauge", "Resident memory of the process.", [
+      "",
+      Deno.memoryUsage().rss,
+    ]],
     ["echo_slots", "gauge", "Connections that can be served at once.", ["", slots]],
     ["echo_lines_total", "counter", "Lines, and pieces of lines, read.", ["", lines]],
     ["echo_received_bytes_total", "counter", "Bytes of the lines read.", ["", bytesIn]],

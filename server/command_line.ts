@@ -8,7 +8,7 @@ import {
 } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
 import type { AdminAddr } from "./admin.ts";
-import { blockList, type GateOptions } from "./gate.ts";
+import { blockList, type GateOptions, type PerClient } from "./gate.ts";
 
 /** The command line of server.ts. */
 export const COMMAND_LINE: CommandLine = {
@@ -31,7 +31,10 @@ lines back.`,
     ["max-seconds=SEC", "close a connection after this long (default: no limit)"],
     ["grace=SEC", "time for open connections after SIGINT or SIGTERM (default 5)"],
     ["allow=CIDR[,CIDR]", "serve only clients with these addresses"],
-    ["per-client=N", "connections one address may have at a time (default: no limit)"],
+    [
+      "per-client=N[/BITS]",
+      "connections a client may have at a time, in each thread; a client is\nan IPv4 address, or the first BITS of IPv6 (default: no limit; 64)",
+    ],
     [
       "proxy-protocol=CIDR[,CIDR]",
       "accept only balancers with these addresses, which must send PROXY\nheaders (version 1 or 2), and show the clients' own addresses",
@@ -118,16 +121,13 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
       maxTime: time("max-seconds") ?? Infinity,
       proxies: addresses("proxy-protocol"),
       allow: addresses("allow"),
-      perClient: integer("per-client", 1_000_000),
+      perClient: values["per-client"] === undefined ? undefined : perClient(values["per-client"]),
       names: set.has("names"),
       quiet: set.has("quiet"),
     },
   };
   if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError("--cert and --key go together");
-  }
-  if (cert !== undefined && flags.options.proxies !== undefined) {
-    throw new UsageError("--proxy-protocol doesn't go with --cert: a header comes before TLS");
   }
   if (unix !== undefined && port !== undefined) {
     throw new UsageError(`port ${port} doesn't go with --unix=${unix}`);
@@ -143,6 +143,14 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     throw new UsageError(`--trace doesn't go with --workers=${flags.workers}`);
   }
   return flags;
+}
+
+function perClient(text: string): PerClient {
+  const [max, prefix = "64"] = text.split("/", 2);
+  return {
+    max: toInteger("--per-client", max, 1, 1_000_000),
+    prefix: toInteger("--per-client: BITS", prefix, 1, 128),
+  };
 }
 
 function adminAddr(text: string): AdminAddr {

@@ -2,10 +2,12 @@
 import { echo, ECHO_BUFSIZE, type Listenfd, serve } from "../server.ts";
 import { Rio } from "../rio.ts";
 import type { ServerOptions } from "./command_line.ts";
-import { ServeStats } from "./connections.ts";
-import { ClientCounts, type Clients, Gate } from "./gate.ts";
+import { Refused, ServeStats } from "./connections.ts";
+import { Gate, NO_PLACE } from "./gate.ts";
+import type { Endpoints } from "./proxy.ts";
 import { type Printer, Report } from "./report.ts";
 import { EchoStats, type Stats } from "./stats.ts";
+import { TlsConnfd } from "./tls.ts";
 
 /** One echo server, in the main thread or in a worker. */
 export class EchoServer {
@@ -15,25 +17,29 @@ export class EchoServer {
   readonly #stop = new AbortController();
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
+  #handshakesFailed = 0;
+  #listenfd: Listenfd | undefined;
 
   /** A server that prints to `stdout` and reports faults to `log`. */
   constructor(
     options: ServerOptions,
     stdout: Printer,
     log: (line: string) => void,
-    clients: Clients = new ClientCounts(options.perClient),
   ) {
     this.#options = options;
     this.#report = new Report(options, stdout, log);
-    this.#gate = new Gate(options, clients);
+    this.#gate = new Gate(options);
   }
 
   /** Accepts, prints, echoes and closes until `stop` is called and all connections have ended. */
   async run(listenfd: Listenfd): Promise<void> {
     const report = this.#report;
+    this.#listenfd = listenfd;
     await serve(listenfd, async (connfd) => {
       const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
-      using place = await this.#gate.enter(connfd, rio);
+      using place = connfd.conn instanceof TlsConnfd
+        ? NO_PLACE // it was admitted before its handshake
+        : await this.#gate.enter(connfd, rio);
       if (place === undefined) return; // a balancer's health check
       await report.connected(connfd);
       await echo(connfd, {
@@ -50,14 +56,29 @@ export class EchoServer {
     report.end();
   }
 
-  /** Reports a failed TLS handshake. */
-  readonly onHandshakeError = (error: unknown, addr: Deno.Addr): void => {
-    this.#report.fault(error, addr);
+  /** What a TLS listener needs: who is admitted, and where failed handshakes are told. */
+  readonly handshakes = {
+    admit: (ends: Endpoints, rio: Rio): Promise<Disposable | undefined> =>
+      this.#gate.enter(ends, rio),
+    onError: (error: unknown, addr: Deno.Addr): void => {
+      if (error instanceof Refused) {
+        this.#serveStats.accepted++;
+        this.#serveStats.closed.refused++;
+      } else {
+        this.#handshakesFailed++;
+      }
+      this.#report.fault(error, addr);
+    },
   };
 
   /** The counters so far. */
   get stats(): Stats {
-    return { ...this.#serveStats, ...this.#echoStats };
+    return {
+      ...this.#serveStats,
+      ...this.#echoStats,
+      handshaking: this.#listenfd?.handshaking ?? 0,
+      handshakesFailed: this.#handshakesFailed,
+    };
   }
 
   /** Stops: `run` returns when all connections have been served or the grace has run out. */

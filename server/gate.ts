@@ -4,12 +4,14 @@ import { unmapped } from "../net/address.ts";
 import { count, isReset } from "../net/errors.ts";
 import { inTime } from "../net/time.ts";
 import type { Rio } from "../rio.ts";
-import type { Connfd } from "./connfd.ts";
 import { Refused } from "./connections.ts";
-import { readProxyHeader } from "./proxy.ts";
+import { type Endpoints, readProxyHeader } from "./proxy.ts";
 
 /** Milliseconds for a PROXY header: at least 3 s, to cover a TCP retransmission. */
 const HEADER_TIMEOUT = 3000;
+
+/** The place of a client that isn't counted. */
+export const NO_PLACE: Disposable = { [Symbol.dispose]() {} };
 
 /** Access rules; can be posted to a worker. */
 export interface GateOptions {
@@ -17,86 +19,102 @@ export interface GateOptions {
   proxies?: string;
   /** Addresses of clients. Default: all. */
   allow?: string;
-  /** Connections that one address may have at a time. Default: no limit. */
-  perClient?: number;
+  /** Connections that a client may have at a time. Default: no limit. */
+  perClient?: PerClient;
 }
 
-/** Counts connections by address, in this thread or in the main thread for all. */
-export interface Clients {
-  /** Counts one more; false if the address is at its limit. */
-  take(client: string): boolean | Promise<boolean>;
-  /** Counts one fewer. */
-  give(client: string): void;
-}
-
-/** The number of connections by address. */
-export class ClientCounts implements Clients {
+/** The number of connections by client: an IPv4 address, or an IPv6 prefix. */
+export class ClientCounts {
   readonly #max: number;
+  readonly #prefix: number;
   readonly #counts = new Map<string, number>();
 
-  /** Allows up to `max` connections per address. */
-  constructor(max: number = Infinity) {
+  /** Allows up to `max` connections of an address, and of the first `prefix` bits of IPv6. */
+  constructor({ max, prefix }: PerClient) {
     this.#max = max;
+    this.#prefix = prefix;
   }
 
-  /** Counts one more; false if the address is at its limit. */
-  take(client: string): boolean {
+  /** Counts one more until it is disposed of; undefined if the client is at its limit. */
+  take(hostname: string): Disposable | undefined {
+    const client = this.#client(hostname);
     const n = this.#counts.get(client) ?? 0;
-    if (n >= this.#max) return false;
+    if (n >= this.#max) return undefined;
     this.#counts.set(client, n + 1);
-    return true;
+    return {
+      [Symbol.dispose]: () => {
+        const n = this.#counts.get(client)! - 1;
+        if (n > 0) this.#counts.set(client, n);
+        else this.#counts.delete(client);
+      },
+    };
   }
 
-  /** Counts one fewer. */
-  give(client: string): void {
-    const n = this.#counts.get(client)! - 1;
-    if (n > 0) this.#counts.set(client, n);
-    else this.#counts.delete(client);
+  #client(hostname: string): string {
+    if (!hostname.includes(":")) return hostname;
+    // A host has a /64 to itself; URL writes the address in groups alone, without IPv4's dots.
+    const { hostname: short } = new URL(`http://[${hostname.split("%")[0]}]`);
+    const [head, tail] = short.slice(1, -1).split("::").map((half) => half.split(":"));
+    const rest = tail?.filter((group) => group !== "") ?? [];
+    const zeros = Array(8 - head.length - rest.length).fill("0");
+    const bits = [...head, ...zeros, ...rest]
+      .map((group) => parseInt(group || "0", 16).toString(2).padStart(16, "0")).join("");
+    return bits.slice(0, this.#prefix);
   }
+}
+
+/** How many connections a client may have, and how many bits of an IPv6 address are the client. */
+export interface PerClient {
+  max: number;
+  prefix: number;
 }
 
 /** The access rules of a server. */
 export class Gate {
   readonly #proxies: BlockList | undefined;
   readonly #allow: BlockList | undefined;
-  readonly #perClient: number;
-  readonly #clients: Clients;
+  readonly #perClient: PerClient | undefined;
+  readonly #clients: ClientCounts | undefined;
 
-  /** Applies these rules, with connections counted in `clients`. */
-  constructor({ proxies, allow, perClient = Infinity }: GateOptions, clients: Clients) {
+  /** Applies these rules. */
+  constructor({ proxies, allow, perClient }: GateOptions) {
     this.#proxies = proxies === undefined ? undefined : blockList(proxies);
     this.#allow = allow === undefined ? undefined : blockList(allow);
     this.#perClient = perClient;
-    this.#clients = clients;
+    this.#clients = perClient && new ClientCounts(perClient);
   }
 
   /**
-   * Admits a connection. If there are balancers, it first reads the PROXY header from `rio` and
-   * sets the addresses of `connfd` from it. Returns the connection's place in the count of its
-   * address: dispose of it when the connection ends. Undefined for a health check, which closes
-   * without sending anything beyond a header.
+   * Admits a connection, before its TLS handshake. If there are balancers, it first reads the PROXY
+   * header from `rio`, changes the addresses in `ends` to those in it, and waits for a byte behind it. Returns the
+   * connection's place in the count of its client: dispose of it when the connection ends.
+   * Undefined for a health check, which closes without sending anything beyond a header.
    * @throws {Refused} If an access rule refuses it.
    * @throws {Deno.errors.InvalidData} If its PROXY header is invalid.
    * @throws {Deno.errors.TimedOut} If the header takes longer than 3 s.
    */
-  async enter(connfd: Connfd, rio: Rio): Promise<Disposable | undefined> {
-    if (this.#proxies !== undefined && !(await this.#readHeader(this.#proxies, connfd, rio))) {
+  async enter(ends: Endpoints, rio: Rio): Promise<Disposable | undefined> {
+    if (this.#proxies !== undefined && !(await this.#readHeader(this.#proxies, ends, rio))) {
       return undefined;
     }
-    const { remoteAddr } = connfd;
+    const { remoteAddr } = ends;
     if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
       throw new Refused("its address isn't in --allow");
     }
-    const client = "hostname" in remoteAddr ? unmapped(remoteAddr.hostname) : "";
-    if (!(await this.#clients.take(client))) {
-      throw new Refused(`its address has ${count(this.#perClient, "connection")}`);
+    const place = this.#clients === undefined || !("hostname" in remoteAddr)
+      ? NO_PLACE
+      : this.#clients.take(unmapped(remoteAddr.hostname));
+    if (place === undefined) {
+      throw new Refused(`its address has ${count(this.#perClient!.max, "connection")}`);
     }
-    return { [Symbol.dispose]: () => this.#clients.give(client) };
+    if (this.#proxies === undefined || await lives(rio)) return place;
+    place[Symbol.dispose]();
+    return undefined;
   }
 
   /** Reads the PROXY header; false if it was a health check. */
-  async #readHeader(proxies: BlockList, connfd: Connfd, rio: Rio): Promise<boolean> {
-    if (!includes(proxies, connfd.remoteAddr)) {
+  async #readHeader(proxies: BlockList, ends: Endpoints, rio: Rio): Promise<boolean> {
+    if (!includes(proxies, ends.remoteAddr)) {
       throw new Refused("its address isn't in --proxy-protocol");
     }
     const late = new AbortController();
@@ -105,9 +123,7 @@ export class Gate {
     });
     try {
       if (!(await lives(rio, late.signal))) return false;
-      const header = await readProxyHeader(rio, late);
-      if (header !== undefined) Object.assign(connfd, header);
-      else if (!(await lives(rio))) return false;
+      Object.assign(ends, await readProxyHeader(rio, late));
       return true;
     } finally {
       cancel();

@@ -105,7 +105,7 @@ async function startHere(
   }
   const listenfd = tls === undefined
     ? openListenfd(where, listenOptions)
-    : openTlsListenfd(where, { ...listenOptions, ...tls, onError: server.onHandshakeError });
+    : openTlsListenfd(where, { ...listenOptions, ...tls, ...server.handshakes });
   if (trace) traceListenfd(listenfd, { port: where, ...listenOptions }, traceTo("server"));
   const { hostname, port } = listenfd.addr;
   return { ...running, where: address(hostname, port), ended: server.run(listenfd) };

@@ -4,8 +4,9 @@ import { count, reason } from "../net/errors.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
 import type { Connfd } from "./connfd.ts";
 
-/** Faults reported per second; more are only counted. */
-const FAULTS = 10;
+/** Faults told in a second, of one client and of all; more are only counted. */
+const FAULTS_OF_ONE = 10;
+const FAULTS = 100;
 
 /** Standard output, or something that forwards to it. */
 export type Printer = Pick<Stdout, "print">;
@@ -27,7 +28,10 @@ export class Report {
   readonly #log: (line: string) => void;
   /** The text printed for a line, by the line's length. */
   readonly #lines: Uint8Array[] = [];
+  /** Faults told in this second, by client; and those only counted. */
+  readonly #told = new Map<string, number>();
   #faults = 0;
+  #more = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ReportOptions, stdout: Printer, log: (line: string) => void) {
@@ -59,17 +63,23 @@ export class Report {
   /** Reports a fault in one line, or only counts it if there are too many. */
   fault(error: unknown, addr?: Deno.Addr): void {
     this.#timer ??= setTimeout(() => this.end(), 1000);
-    if (++this.#faults > FAULTS) return;
-    const who = addr === undefined ? "accept" : peername(addr);
-    this.#log(`server: ${who}: ${reason(error)}`);
+    const who = addr !== undefined && "hostname" in addr ? addr.hostname : "";
+    const told = this.#told.get(who) ?? 0;
+    if (told === FAULTS_OF_ONE || this.#faults === FAULTS) {
+      this.#more++;
+      return;
+    }
+    this.#told.set(who, told + 1);
+    this.#faults++;
+    this.#log(`server: ${addr === undefined ? "accept" : peername(addr)}: ${reason(error)}`);
   }
 
   /** Reports how many faults were only counted. */
   end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const more = this.#faults - FAULTS;
-    if (more > 0) this.#log(`server: and ${count(more, "more fault")}`);
-    this.#faults = 0;
+    if (this.#more > 0) this.#log(`server: and ${count(this.#more, "more fault")}`);
+    this.#more = this.#faults = 0;
+    this.#told.clear();
   }
 }

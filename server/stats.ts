@@ -22,11 +22,21 @@ export class EchoStats {
 /** The counters of one thread; can be posted to another. */
 export type Stats =
   & Pick<ServeStats, "accepted" | "active" | "waiting" | "closed">
-  & Pick<EchoStats, "lines" | "bytesIn" | "bytesOut">;
+  & Pick<EchoStats, "lines" | "bytesIn" | "bytesOut">
+  & {
+    /** TLS handshakes under way, and those that failed. */
+    handshaking: number;
+    handshakesFailed: number;
+  };
 
 /** Adds up the counters of all threads. */
 export function total(stats: Stats[]): Stats {
-  const sum: Stats = { ...new ServeStats(), ...new EchoStats() };
+  const sum: Stats = {
+    ...new ServeStats(),
+    ...new EchoStats(),
+    handshaking: 0,
+    handshakesFailed: 0,
+  };
   for (const { closed, ...counts } of stats) {
     for (const [name, n] of Object.entries(counts)) sum[name as keyof typeof counts] += n;
     for (const [name, n] of Object.entries(closed)) sum.closed[name as keyof typeof closed] += n;

@@ -8,8 +8,9 @@ import { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket } from "node:tls";
 import { label, reason } from "../net/errors.ts";
 import { inTime, within } from "../net/time.ts";
-import { rioWriten } from "../rio.ts";
+import { Rio, rioWriten } from "../rio.ts";
 import type { Conn } from "./connfd.ts";
+import type { Endpoints } from "./proxy.ts";
 
 /** The most handshakes at a time, including clients that have sent nothing yet. */
 const MAX_HANDSHAKES = 256;
@@ -22,6 +23,11 @@ const BUFSIZE = 32_768;
 /** The type of a TLS handshake record, its header, and its largest size (RFC 8446, 5.1). */
 const HANDSHAKE = 22;
 const HEADER = 5;
+/** An alert, its level and two descriptions. */
+const ALERT = 21;
+const FATAL = 2;
+const HANDSHAKE_FAILURE = 40;
+const PROTOCOL_VERSION = 70;
 const MAX_RECORD = HEADER + 16_384;
 
 /** Options of {@linkcode TlsListenfd}. */
@@ -30,12 +36,23 @@ export interface TlsOptions {
   cert: string;
   /** The private key of the certificate, in PEM. */
   key: string;
+  /**
+   * Called before each handshake, with the addresses of both ends, which it may change, and a
+   * reader of what comes before TLS. What it returns is disposed of when the connection is closed;
+   * undefined closes it at once, without a fault. To refuse it, throw.
+   */
+  admit?: (ends: Endpoints, rio: Rio) => Promise<Disposable | undefined>;
   /** Called for each failed handshake, with the error and the client's address. */
   onError?: (error: unknown, addr: Deno.Addr) => void;
 }
 
 /** The server's side of a TLS connection, with the methods of `Deno.Conn` that `serve` uses. */
 export class TlsConnfd implements Conn {
+  /** The server's address. */
+  readonly localAddr: Deno.Addr;
+  /** The client's address. */
+  readonly remoteAddr: Deno.Addr;
+  readonly #place: Disposable;
   readonly #tcp: Deno.TcpConn;
   readonly #socket: TLSSocket;
   readonly #handshake = Promise.withResolvers<void>();
@@ -50,14 +67,20 @@ export class TlsConnfd implements Conn {
   /** Whether to read from the TCP connection: only while a caller waits. */
   #wanted = true;
   #want = (): void => {};
+  #closed = false;
 
   /** Wraps a connection whose first record is `hello`. {@linkcode TlsListenfd} calls this. */
   constructor(
     tcp: Deno.TcpConn,
     hello: Uint8Array,
     secureContext: ReturnType<typeof createSecureContext>,
+    ends: Endpoints,
+    place: Disposable,
   ) {
     this.#tcp = tcp;
+    this.#place = place;
+    this.localAddr = ends.localAddr;
+    this.remoteAddr = ends.remoteAddr;
     tcp.setNoDelay(true); // a record's last segment would wait for the client's delayed ACK
     const options = { isServer: true, secureContext, allowHalfOpen: true };
     // The types want a net.Socket; any Duplex does.
@@ -76,16 +99,6 @@ export class TlsConnfd implements Conn {
       this.#ended = true;
       this.#wake();
     });
-  }
-
-  /** The server's address. */
-  get localAddr(): Deno.Addr {
-    return this.#tcp.localAddr;
-  }
-
-  /** The client's address. */
-  get remoteAddr(): Deno.Addr {
-    return this.#tcp.remoteAddr;
   }
 
   /** Resolves when the handshake is done; rejects if it fails. */
@@ -149,6 +162,8 @@ export class TlsConnfd implements Conn {
   [Symbol.dispose](): void {
     this.#socket.destroy();
     this.#tcp[Symbol.dispose]();
+    if (!this.#closed) this.#place[Symbol.dispose]();
+    this.#closed = true;
   }
 
   /** Records the error that ended the connection; returns the first one recorded. */
@@ -175,7 +190,11 @@ export class TlsConnfd implements Conn {
     const buf = new Uint8Array(BUFSIZE);
     const fail = (error: unknown) => this.#fail(error) as Error;
     let first: Uint8Array | undefined = hello;
-    const write = (p: Uint8Array) => this.#written = rioWriten(tcp, p);
+    let silent = true;
+    const write = (p: Uint8Array) => {
+      silent = false;
+      return this.#written = rioWriten(tcp, p);
+    };
     const written = () => this.#written;
     const left = () => this.#left();
     const wanted = () => this.#wanted ? undefined : new Promise<void>((go) => this.#want = go);
@@ -202,6 +221,8 @@ export class TlsConnfd implements Conn {
       // Once both sides have ended, TLSSocket destroys it without waiting for close_notify.
       async destroy(error, done) {
         if (!error) await written().catch(() => {});
+        // Nothing has been answered: the ClientHello was no good, which node:tls tells only us.
+        if (silent) await tcp.write(alertTo(hello)).catch(() => {});
         tcp[Symbol.dispose]();
         done(error);
       },
@@ -217,6 +238,7 @@ export class TlsConnfd implements Conn {
 export class TlsListenfd {
   readonly #listenfd: Deno.TcpListener;
   readonly #onError: TlsOptions["onError"];
+  readonly #admit: NonNullable<TlsOptions["admit"]>;
   readonly #context: ReturnType<typeof createSecureContext>;
   /** Pending calls of `accept`, and connections ready for the next call. */
   readonly #callers: PromiseWithResolvers<TlsConnfd>[] = [];
@@ -236,11 +258,12 @@ export class TlsListenfd {
    * @throws {Deno.errors.InvalidData} If the certificate or the key can't be parsed, or they
    * don't match.
    */
-  constructor(listenfd: Deno.TcpListener, { cert, key, onError }: TlsOptions) {
+  constructor(listenfd: Deno.TcpListener, { cert, key, admit, onError }: TlsOptions) {
     checkPair(cert, key);
     this.#context = createSecureContext({ cert, key });
     this.#listenfd = listenfd;
     this.#onError = onError;
+    this.#admit = admit ?? (() => Promise.resolve({ [Symbol.dispose]() {} }));
   }
 
   /** The address it listens on. */
@@ -322,8 +345,9 @@ export class TlsListenfd {
   }
 
   async #shakeHands(tcp: Deno.TcpConn): Promise<void> {
-    const { remoteAddr } = tcp;
+    const ends: Endpoints = { remoteAddr: tcp.remoteAddr, localAddr: tcp.localAddr };
     let conn: Disposable = tcp;
+    let place: Disposable | undefined;
     let late = false;
     const cancel = inTime(HANDSHAKE_TIMEOUT, () => {
       late = true;
@@ -331,16 +355,20 @@ export class TlsListenfd {
     });
     try {
       this.#awaitingHello.set(tcp, performance.now());
-      const hello = await readHello(tcp);
+      const rio = new Rio(tcp, { bufsize: MAX_RECORD });
+      place = await this.#admit(ends, rio);
+      if (place === undefined) return tcp[Symbol.dispose]();
+      const hello = await readHello(rio);
       this.#awaitingHello.delete(tcp);
       this.#handshaking.set(tcp, performance.now());
-      const connfd = new TlsConnfd(tcp, hello, this.#context);
+      const connfd = new TlsConnfd(tcp, hello, this.#context, ends, place);
       conn = connfd;
       await connfd.handshake();
       const caller = this.#callers.shift();
       if (caller === undefined) this.#ready.push(connfd);
       else caller.resolve(connfd);
     } catch (error) {
+      if (conn === tcp) place?.[Symbol.dispose]();
       conn[Symbol.dispose]();
       const evicted = !this.#awaitingHello.has(tcp) && !this.#handshaking.has(tcp);
       const cause = late
@@ -348,7 +376,9 @@ export class TlsListenfd {
         : evicted
         ? new Deno.errors.Interrupted(`gave way after ${HANDSHAKE_TURN / 1000} s`)
         : error;
-      if (!this.#closed) this.#onError?.(label("TLS handshake", cause), remoteAddr);
+      if (this.#closed) return;
+      const refused = place === undefined && !late && !evicted;
+      this.#onError?.(refused ? cause : label("TLS handshake", cause), ends.remoteAddr);
     } finally {
       cancel();
       this.#awaitingHello.delete(tcp);
@@ -374,18 +404,25 @@ function checkPair(cert: string, key: string): void {
   throw new Deno.errors.InvalidData("the TLS key is not that of the certificate");
 }
 
-/** Reads the client's first record, the ClientHello. */
-async function readHello(conn: Deno.TcpConn): Promise<Uint8Array> {
-  const buf = new Uint8Array(MAX_RECORD);
-  for (let n = 0, size = HEADER; n < size;) {
-    const count = await conn.read(buf.subarray(n));
-    if (count === null) throw new Deno.errors.UnexpectedEof("the client closed the connection");
-    n += count;
-    if (n >= HEADER) size = HEADER + (buf[3] << 8 | buf[4]);
-    if (n > 0 && buf[0] !== HANDSHAKE || size > MAX_RECORD) {
-      throw new Deno.errors.InvalidData("the client doesn't speak TLS");
-    }
-    if (n >= size) return buf.slice(0, n);
-  }
+/** The alert for a ClientHello that led nowhere: RFC 8446, 6.2. */
+function alertTo(hello: Uint8Array): Uint8Array {
+  const [major, minor] = hello.subarray(HEADER + 4); // the newest version that an old client knows
+  const description = major === 3 && minor < 3 ? PROTOCOL_VERSION : HANDSHAKE_FAILURE;
+  return new Uint8Array([ALERT, 3, 1, 0, 2, FATAL, description]);
+}
+
+/** Reads the client's first record, the ClientHello, and whatever has come behind it. */
+async function readHello(rio: Rio): Promise<Uint8Array> {
+  const fill = async (n: number) => {
+    if (await rio.fill(n)) return rio.peek();
+    throw new Deno.errors.UnexpectedEof("the client closed the connection");
+  };
+  const [type] = await fill(1);
+  const size = async () => {
+    const header = await fill(HEADER);
+    return HEADER + (header[3] << 8 | header[4]);
+  };
+  const length = type === HANDSHAKE ? await size() : Infinity;
+  if (length <= MAX_RECORD) return await fill(length);
   throw new Deno.errors.InvalidData("the client doesn't speak TLS");
 }

@@ -3,7 +3,6 @@ import { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
 import { openListenfd, openTlsListenfd } from "../server.ts";
 import { EchoServer } from "./echo_server.ts";
-import type { Clients } from "./gate.ts";
 import type { Answer, Order } from "./workers.ts";
 
 const main = globalThis as unknown as {
@@ -23,29 +22,16 @@ const stdout = new Stdout({
   },
 });
 let server: EchoServer | undefined;
-// The main thread counts clients for all threads; these wait for its answers.
-const asked: ((taken: boolean) => void)[] = [];
-const clients: Clients = {
-  take(client) {
-    main.postMessage({ type: "take", client });
-    return new Promise((resolve) => asked.push(resolve));
-  },
-  give(client) {
-    main.postMessage({ type: "give", client });
-  },
-};
-
 async function start({ where, options }: Order & { type: "start" }): Promise<void> {
   const log = (line: string) => main.postMessage({ type: "log", line });
-  const shared = options.perClient === undefined ? undefined : clients;
-  server = new EchoServer(options, stdout, log, shared);
+  server = new EchoServer(options, stdout, log);
   const { hostname: host, port, tls } = where;
   const { backlog } = options;
   const listenOptions = { host, backlog, shared: true };
   try {
     const listenfd = tls === undefined
       ? openListenfd(port, listenOptions)
-      : openTlsListenfd(port, { ...listenOptions, ...tls, onError: server.onHandshakeError });
+      : openTlsListenfd(port, { ...listenOptions, ...tls, ...server.handshakes });
     main.postMessage({ type: "listening" });
     await server.run(listenfd);
     // Don't wait for the last blocks: the main thread knows how long they may take.
@@ -61,7 +47,6 @@ async function start({ where, options }: Order & { type: "start" }): Promise<voi
 main.onmessage = ({ data }) => {
   if (data.type === "start") start(data);
   else if (data.type === "printed") printed.resolve();
-  else if (data.type === "taken") asked.shift()?.(data.taken);
   else if (data.type === "stop") server?.stop();
   else if (server) main.postMessage({ type: "stats", stats: server.stats });
 };

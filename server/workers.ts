@@ -5,7 +5,6 @@
 import { log } from "../cli/diagnostics.ts";
 import { label } from "../net/errors.ts";
 import type { ServerOptions } from "./command_line.ts";
-import { ClientCounts } from "./gate.ts";
 import type { Printer } from "./report.ts";
 import type { Stats } from "./stats.ts";
 
@@ -21,8 +20,7 @@ export type Order =
   | { type: "start"; where: Where; options: ServerOptions }
   | { type: "stop" }
   | { type: "stats" }
-  | { type: "printed" }
-  | { type: "taken"; taken: boolean };
+  | { type: "printed" };
 
 /** A message from a thread. */
 export type Answer =
@@ -31,8 +29,6 @@ export type Answer =
   | { type: "print"; bytes: Uint8Array<ArrayBuffer> }
   | { type: "log"; line: string }
   | { type: "stats"; stats: Stats }
-  | { type: "take"; client: string }
-  | { type: "give"; client: string }
   | { type: "ended" };
 
 /** The threads of a server. */
@@ -60,8 +56,7 @@ export class Workers {
         throw new Error(`--workers=${n} needs deno run --allow-read: ${module}`);
       }
     }
-    const clients = new ClientCounts(options.perClient);
-    const workers = Array.from({ length: n }, () => new EchoWorker(module, stdout, clients));
+    const workers = Array.from({ length: n }, () => new EchoWorker(module, stdout));
     await Promise.all(workers.map((worker) => worker.start(where, options)));
     return new Workers(workers);
   }
@@ -89,7 +84,7 @@ class EchoWorker {
   readonly ended = Promise.withResolvers<void>();
   readonly #asked: ((stats: Stats) => void)[] = [];
 
-  constructor(module: URL, stdout: Printer, clients: ClientCounts) {
+  constructor(module: URL, stdout: Printer) {
     this.#worker = new Worker(module, { type: "module" });
     this.ended.promise.catch(() => {}); // `Workers.ended` reports it
     this.#worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
@@ -98,8 +93,6 @@ class EchoWorker {
       else if (data.type === "log") log(data.line);
       else if (data.type === "ended") this.ended.resolve();
       else if (data.type === "stats") this.#asked.shift()?.(data.stats);
-      else if (data.type === "take") this.tell({ type: "taken", taken: clients.take(data.client) });
-      else if (data.type === "give") clients.give(data.client);
       else {
         await stdout.print(data.bytes);
         this.tell({ type: "printed" });

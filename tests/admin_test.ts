@@ -62,6 +62,9 @@ for (const flags of [["--concurrency=4"], ["--concurrency=2", "--workers=2"]]) {
     assertEquals(headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     const now = samples(body);
     assertEquals(Object.keys(now), Object.keys(none));
+    assert(now.process_resident_memory_bytes > 1e6);
+    delete now.process_resident_memory_bytes;
+    delete none.process_resident_memory_bytes;
     const { accepted, ...stats } = JSON.parse((await server.get("/stats")).body);
     assertEquals(now, {
       ...none,
@@ -233,8 +236,23 @@ for (const workers of [[], ["--workers=2"]]) {
 }
 
 Deno.test("the counters of all threads are added up", () => {
-  const one = { ...new ServeStats(), ...new EchoStats(), accepted: 3, active: 1, lines: 5 };
+  const one = {
+    ...new ServeStats(),
+    ...new EchoStats(),
+    accepted: 3,
+    active: 1,
+    lines: 5,
+    handshaking: 0,
+    handshakesFailed: 1,
+  };
   const two = { ...one, closed: { ...one.closed, done: 2, reset: 1 } };
   const closed = { ...one.closed, done: 4, reset: 2 };
-  assertEquals(total([two, one, two]), { ...one, accepted: 9, active: 3, lines: 15, closed });
+  assertEquals(total([two, one, two]), {
+    ...one,
+    accepted: 9,
+    active: 3,
+    lines: 15,
+    handshakesFailed: 3,
+    closed,
+  });
 });

@@ -293,7 +293,7 @@ Deno.test("the page names each metric, and no other", async () => {
   const metrics = await (await fetch(`http://127.0.0.1:${server.admin}/metrics`)).text();
   const names = (text: string, pattern: RegExp) =>
     [...new Set(Array.from(text.matchAll(pattern), ([, name]) => name))].toSorted();
-  assertEquals(names(page, /^\| `(echo_\w+)/gm), names(metrics, /^(echo_\w+)/gm));
+  assertEquals(names(page, /^\| `((?:echo|process)_\w+)/gm), names(metrics, /^([a-z]\w+)/gm));
 });
 
 Deno.test("the example sends its counters by OpenTelemetry", async () => {

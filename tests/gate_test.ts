@@ -8,6 +8,7 @@ import { blockList, ClientCounts } from "../server/gate.ts";
 import { bytes, Client, connect, has, Program, runProgram, startServer } from "./helpers.ts";
 
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
+const PROXY = `${SIGNATURE}\x21\x11\0\x0c\xc0\0\x02\x03\x7f\0\0\x01\0\x03\0\x01`;
 const LOCAL = `${SIGNATURE}\x20\0\0\0`;
 
 /** A connection on which a header has been sent. */
@@ -72,7 +73,7 @@ Deno.test("UNKNOWN and LOCAL leave the address of the connection", async () => {
 
 Deno.test("a health check, which closes without a byte of its own, prints nothing", async () => {
   await using server = await startServer("--proxy-protocol=127.0.0.1");
-  for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n"]) {
+  for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n", line("192.0.2.1"), PROXY]) {
     using check = await connectBehind(server.port, header);
     await check.fd.closeWrite();
     await check.askEnd();
@@ -93,6 +94,7 @@ Deno.test({
 for i in range(50):
     s = socket.create_connection(("127.0.0.1", ${server.port}))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if i % 2: s.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.1 1 2\\r\\n")
     s.close()`,
     ]);
     assertEquals(await runProgram(program), { code: 0, stdout: "", stderr: "" });
@@ -193,7 +195,7 @@ Deno.test("--allow and --per-client go by the clients that headers name", async 
   await fourth.ask();
 });
 
-for (const flags of [["--concurrency=2"], ["--workers=4"]]) {
+for (const flags of [["--concurrency=2"], ["--workers=1", "--concurrency=2"]]) {
   Deno.test(`--per-client: one client can't take every slot (${flags})`, async () => {
     await using server = await startServer("--per-client=1", "--grace=0", ...flags);
     using first = await connect(server.port);
@@ -222,11 +224,27 @@ Deno.test("a flood of refusals is bounded like one of faults", async () => {
   assertEquals([told < 30, more.reduce((sum, n) => sum + n, told)], [true, 30]);
 });
 
-Deno.test("ClientCounts counts each address, and who goes makes room", () => {
-  const counts = new ClientCounts(1);
-  assertEquals(["a", "a", "b"].map((client) => counts.take(client)), [true, false, true]);
-  counts.give("a");
-  assertEquals(["a", "a", "b"].map((client) => counts.take(client)), [true, false, false]);
+Deno.test("ClientCounts counts each IPv4 address and IPv6 prefix, and who goes makes room", () => {
+  const take = (counts: ClientCounts, ...hosts: string[]) =>
+    hosts.map((host) => counts.take(host) !== undefined);
+  const counts = new ClientCounts({ max: 1, prefix: 64 });
+  const place = counts.take("192.0.2.1");
+  assertEquals(take(counts, "192.0.2.1", "192.0.2.2"), [false, true]);
+  place?.[Symbol.dispose]();
+  assertEquals(take(counts, "192.0.2.1", "192.0.2.1"), [true, false]);
+
+  const hosts = ["2001:db8::1", "2001:db8::2:0:0:1", "2001:db8:0:1::", "fe80::1%eth0", "fe80::2"];
+  assertEquals(take(counts, ...hosts), [true, false, true, true, false]);
+  assertEquals(take(new ClientCounts({ max: 1, prefix: 128 }), ...hosts, "2001:DB8::1"), [
+    ...Array(5).fill(true),
+    false,
+  ]);
+  assertEquals(take(new ClientCounts({ max: 2, prefix: 32 }), ...hosts.slice(0, 3)), [
+    true,
+    true,
+    false,
+  ]);
+  assertEquals(take(new ClientCounts({ max: 1, prefix: 96 }), "::1", "::1.2.3.4"), [true, false]);
 });
 
 Deno.test("blockList knows addresses and blocks of them", () => {
@@ -268,10 +286,7 @@ Deno.test("invalid values and combinations are usage errors", async () => {
     check({ [name]: "::1," }, `--${name} must be addresses or CIDR blocks, not ::1,`);
   }
   check({ "per-client": "0" }, "--per-client must be an integer from 1 to 1000000, not 0");
-  check(
-    { "proxy-protocol": "::1", cert: "cert.pem", key: "key.pem" },
-    "--proxy-protocol doesn't go with --cert: a header comes before TLS",
-  );
+  check({ "per-client": "1/129" }, "--per-client: BITS must be an integer from 1 to 128, not 129");
   for (const name of ["allow", "per-client", "proxy-protocol"]) {
     check(
       { [name]: "1.2.3.4".slice(0, name === "per-client" ? 1 : 7), unix: "echo.sock" },

@@ -270,14 +270,14 @@ export const MUTANTS: Mutant[] = [
     "server/gate.ts",
     [
       "one connection of an address too many",
-      "if (n >= this.#max) return false;",
-      "if (n > this.#max) return false;",
+      "if (n >= this.#max) return undefined;",
+      "if (n > this.#max) return undefined;",
       "gate",
       "go by the clients",
     ],
     [
       "anybody may send a header",
-      "if (!includes(proxies, connfd.remoteAddr)) {",
+      "if (!includes(proxies, ends.remoteAddr)) {",
       "if (false) {",
       "gate",
       "only the addresses of",

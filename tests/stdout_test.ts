@@ -149,6 +149,18 @@ Deno.test("Report tells ten faults a second, and how many more there were, again
     await clock.pass(1000);
     assertEquals(told.splice(0).at(-1), "server: and 2 more faults");
   }
+  // One client's faults don't hide another's, and those of many clients are bounded too.
+  const client = (n: number): Deno.NetAddr => (
+    { transport: "tcp", hostname: `192.0.2.${n}`, port: 1 }
+  );
+  for (let i = 0; i < 50; i++) report.fault(new Error("a fault"), client(1));
+  report.fault(new Error("another"), client(2));
+  assertEquals(told.length, 11);
+  assertEquals(told.at(-1), "server: 192.0.2.2:1: another");
+  for (let i = 0; i < 200; i++) report.fault(new Error("a fault"), client(i));
+  assertEquals(told.length, 100);
+  await clock.pass(1000);
+  assertEquals(told.splice(0).at(-1), "server: and 151 more faults");
   await clock.pass(5000);
   assertEquals(told, []);
 });

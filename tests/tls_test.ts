@@ -55,6 +55,69 @@ Deno.test("a TLS client that never finishes its handshake holds nobody up", asyn
   await client.ask();
 });
 
+Deno.test("TLS: who isn't admitted costs no handshake, is counted, and makes no room for himself", async () => {
+  await using server = await startServer(...TLS, "--per-client=1", "--concurrency=9", "--admin=0");
+  const [, admin] = server.stderr.text.match(/^admin on (.*)$/m)!;
+  using client = await connectTls(server.port);
+  await client.ask();
+  for (let i = 0; i < 5; i++) {
+    using other = await connect(server.port);
+    await other.askEnd(); // though it has sent no ClientHello
+  }
+  using stranger = await openClientfd("::1", server.port);
+  await rioWriten(stranger, bytes("GET / HTTP/1.1\r\n\r\n"));
+  await server.stderr.until(/TLS handshake: the client doesn't speak TLS/);
+  const metrics = await (await fetch(`${admin}/metrics`)).text();
+  assertMatch(metrics, /^echo_connections_closed_total\{cause="refused"\} 5$/m);
+  assertMatch(metrics, /^echo_connections_accepted_total 6$/m);
+  assertMatch(metrics, /^echo_handshakes_failed_total 1$/m);
+  await client.fd.closeWrite();
+  await client.askEnd();
+  using again = await connectTls(server.port);
+  await again.ask();
+  await again.fd.closeWrite();
+  await again.askEnd();
+  assertEquals(await server.stop(), 0);
+});
+
+Deno.test("TLS: a PROXY header comes before the handshake", async () => {
+  await using server = await startServer(...TLS, "--proxy-protocol=127.0.0.1", "--concurrency=9");
+  const connect = async (header: string) => {
+    const tcp = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    await rioWriten(tcp, bytes(header));
+    return tcp;
+  };
+  const tcp = await connect("PROXY TCP4 192.0.2.1 127.0.0.1 1000 15213\r\n");
+  const caCerts = [await read("ca")];
+  using clientfd = await Deno.startTls(tcp, { hostname: "localhost", caCerts });
+  await rioWriten(clientfd, bytes("hello\n"));
+  assertEquals(await rioReadn(clientfd, new Uint8Array(6)), 6);
+  await server.stdout.until(/^Connected to \(192\.0\.2\.1, 1000\)\nserver received 6 bytes\n$/);
+  using check = await connect("PROXY TCP4 192.0.2.1 127.0.0.1 1000 15213\r\n");
+  await check.closeWrite();
+  assertEquals(await check.read(new Uint8Array(1)), null);
+  using wrong = await connect("PROXY TCP5\r\n");
+  assertEquals(await wrong.read(new Uint8Array(1)), null);
+  await server.stderr.until(/no such protocol/);
+  clientfd.close();
+  await server.stop();
+});
+
+Deno.test({
+  name: "TLS: a handshake that fails sends an alert (needs openssl)",
+  ignore: !has("openssl"),
+  async fn() {
+    await using server = await startServer(...TLS);
+    const { stderr } = await runProgram(
+      new Program("openssl", [
+        ..."s_client -tls1_1 -cipher ALL:@SECLEVEL=0 -connect".split(" "),
+        `127.0.0.1:${server.port}`,
+      ]),
+    );
+    assertMatch(stderr, /alert protocol version/);
+  },
+});
+
 for (const flags of [[], ["--workers=2"]]) {
   Deno.test(`TLS: nothing that was sent before the end of a drain is lost ${flags}`, async () => {
     await using server = await startServer(...TLS, ...flags, "--grace=30", "--stats");
