@@ -1,19 +1,15 @@
 /** judge: each case is failed by a server that is wrong in just this, and by no good one. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
+import { CLIENT_CASES } from "../tools/judge/client.ts";
 import { CASES } from "../tools/judge/cases.ts";
-import { Started } from "../tools/judge/process.ts";
 import { longLine } from "../tools/judge/bytes.ts";
 import { STARTED } from "../tools/judge/started.ts";
 import { type Result, tryAll } from "../tools/judge/run.ts";
 import { Trial } from "../tools/judge/trial.ts";
-import { freePort, has, Program, ROOT, runProgram, startServer } from "./helpers.ts";
+import { freePort, Program, ROOT, runProgram, startServer } from "./helpers.ts";
+import { atOnce, named, TIMEOUT } from "./judge/trials.ts";
 import { EchoServer, type Wrong } from "./judge/servers.ts";
 
-/** Milliseconds that a wait of a trial may take here. */
-const TIMEOUT = 2000;
-/** Trials that run at once. */
-const AT_ONCE = 12;
 /** The cases of a server that runs already. */
 const RUNNING = CASES.filter((c) => !STARTED.includes(c));
 
@@ -69,9 +65,7 @@ const WRONG: Record<string, Wrong> = {
     iterative: true,
     line: failsNext(202),
   },
-  "500 clients, one after the other, are served": {
-    turns: ({ long, lines }) => lines === 1 && long === 450,
-  },
+  "hundreds of clients, one after the other, are served": says("client 450 of many\n", ""),
   "a client that has to wait is served in the end": says("number 2\n", ""),
   "half a line holds up nobody else": { locks: true },
   "each client gets its own bytes": {
@@ -105,11 +99,6 @@ async function judge(wrong: Wrong): Promise<Result[]> {
   return await Array.fromAsync(tryAll(trial, RUNNING));
 }
 
-/** The names of the cases that came to a verdict. */
-function named(results: Result[], ...verdicts: Result["verdict"][]): string[] {
-  return results.filter(({ verdict }) => verdicts.includes(verdict)).map(({ name }) => name);
-}
-
 Deno.test("a good server passes all the cases, whether it serves one at a time or many", async () => {
   const trials = [judge({}), judge({ iterative: true })];
   const [many, one] = await Promise.all(trials);
@@ -130,134 +119,6 @@ Deno.test("for each case there is a wrong server, which fails it and no other", 
   });
   assertEquals(failed, Object.keys(WRONG).map((name) => [name, [name]]));
 });
-
-// What wrong.c is told, and the case that it fails.
-const WRONG_C: [wrong: string, ...fails: string[]][] = [
-  [""],
-  ["count", "it prints how many bytes each line has"],
-  ["descriptors", "no descriptor is left open"],
-  ["resets", "no descriptor is left open"],
-  ["zombies", "no process is left unwaited for"],
-  ["memory", "no memory is left taken"],
-  ["busy", "it sleeps while nobody says anything"],
-  ["sigterm", "it ends on SIGTERM"],
-  ["reuse", "it listens again on the same port at once"],
-];
-
-const RST = [
-  "after RST in the middle of a line the next client is served",
-  "after RST before accept the next client is served",
-  "after a close with unread bytes the next client is served",
-];
-const SIGPIPE = "after a client that vanishes while it is written to the next is served";
-// The lecture's programs, with the traps that the book has left in them.
-const LECTURE: [program: string, ...fails: string[]][] = [
-  ["echoserveri", ...RST, SIGPIPE],
-  ["echoserverp"],
-  [
-    "echoservers",
-    "a thousand lines in one write come back",
-    "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back",
-    "a client that reads late gets every byte",
-    "half a line holds up nobody else",
-    ...RST,
-    SIGPIPE,
-  ],
-  ["echoservert", ...RST, SIGPIPE],
-  ["echoservert_pre", ...RST, SIGPIPE],
-];
-
-Deno.test({
-  name: "what only --start sees has a wrong server each, and the lecture's are judged (needs gcc)",
-  ignore: !has("gcc"),
-  async fn() {
-    const bin = await Deno.makeTempDir();
-    const programs = [...LECTURE.map(([program]) => program), "wrong"];
-    await Promise.all(programs.map((program) => compile(program, bin)));
-    const commands = [
-      ...LECTURE.map(([program, ...fails]) => [`${program} {port}`, ...fails]),
-      ...WRONG_C.map(([wrong, ...fails]) => [`wrong {port} ${wrong}`, ...fails]),
-    ];
-    const verdicts = await atOnce(commands, async ([command]) => {
-      const results = await judgeStarted(`${bin}/${command}`);
-      return [command, ...named(results, "failed", "not tried")];
-    });
-    assertEquals(verdicts, commands);
-    await Deno.remove(bin, { recursive: true });
-  },
-});
-
-// What wrong_client.c is told, and the case that it fails.
-const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
-  [""],
-  ["lines", "each line comes out once"],
-  ["read", "a line that comes back a byte at a time comes out whole"],
-  ["long", "a line longer than MAXLINE comes out whole"],
-  ["newline", "a last line without a newline comes out"],
-  ["stale", "when the server closes after a line the client ends, and prints nothing stale"],
-  [
-    "count",
-    "when the server closes in the middle of a line the client ends, and prints no more of it",
-  ],
-  ["reset", "when the server resets the client ends, and prints nothing stale"],
-  ["extra", "when the server says more than it was sent the client ends"],
-  [
-    "'stale at once'",
-    "when the server closes without an answer the client ends, and prints nothing stale",
-  ],
-];
-
-Deno.test({
-  name: "each case of a client has a wrong one, and the lecture's is judged (needs gcc)",
-  ignore: !has("gcc"),
-  async fn() {
-    assertEquals(WRONG_CLIENTS.flatMap(([, ...fails]) => fails), CLIENT_CASES.map((c) => c.name));
-    const bin = await Deno.makeTempDir();
-    await Promise.all(["wrong_client", "echoclient"].map((program) => compile(program, bin)));
-    const [, , , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
-    const commands = [
-      ...WRONG_CLIENTS.map(([wrong, ...fails]) => [
-        `${bin}/wrong_client {host} {port} ${wrong}`,
-        ...fails,
-      ]),
-      [`${bin}/echoclient {host} {port}`, newline, closed, silent],
-      [`${Deno.execPath()} run --allow-net ${ROOT}/client.ts {host} {port}`],
-    ];
-    const verdicts = await atOnce(commands, async ([command]) => {
-      await using trial = new ClientTrial(command, TIMEOUT);
-      const results = await Array.fromAsync(tryAll(trial, CLIENT_CASES));
-      return [command, ...named(results, "failed", "not tried")];
-    });
-    assertEquals(verdicts, commands);
-    await Deno.remove(bin, { recursive: true });
-  },
-});
-
-/** Does some work for each, a few at once. */
-async function atOnce<T, R>(all: T[], work: (one: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async () => {
-    for (let i; (i = next++) < all.length;) results[i] = await work(all[i]);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return results;
-}
-
-/** Compiles one of the lecture's programs. */
-async function compile(program: string, bin: string): Promise<void> {
-  const sources = [program, "csapp"].map((name) => `${ROOT}/tests/c/${name}.c`);
-  const args = ["-O2", "-Wall", "-Wextra", "-Werror", "-o", `${bin}/${program}`, ...sources];
-  const { success } = await new Deno.Command("gcc", { args: [...args, "-lpthread"] }).output();
-  assert(success, program);
-}
-
-/** Tries a server that judge starts. */
-async function judgeStarted(command: string): Promise<Result[]> {
-  const started = new Started(command, TIMEOUT);
-  await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
-  return await Array.fromAsync(tryAll(trial, CASES));
-}
 
 const judgeScript = (...args: string[]) => Program.script("tools/judge.ts", ...args);
 
@@ -368,40 +229,6 @@ Deno.test("a long line shows what is often done to one", () => {
     `${line.trimEnd()}\n`,
   ];
   for (const other of changed) assert(other !== line);
-});
-
-Deno.test("judge says that the server has ended, and how", async () => {
-  const dies = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
-    for (;;) {
-      const connfd = await listener.accept();
-      if (await connfd.read(new Uint8Array(9)) === 9) {
-        console.error("one\\nno memory");
-        Deno.exit(7);
-      }
-    }`;
-  const file = await Deno.makeTempFile({ suffix: ".js" });
-  await Deno.writeTextFile(file, dies);
-  const started = new Started(`${Deno.execPath()} run -A ${file} {port}`, TIMEOUT);
-  await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
-  const [{ saw, means }] = await Array.fromAsync(tryAll(trial, CASES.slice(0, 1)));
-  assertMatch(saw ?? "", /^the server ended with exit code 7: no memory \(/);
-  assertMatch(means ?? "", /^the server ended, /);
-  await Deno.remove(file);
-});
-
-Deno.test("deno task judge --start looks into the server", async () => {
-  const server = `${Deno.execPath()} run --allow-net ${ROOT}server.ts {port}`;
-  const only = "--only=no descriptor";
-  const task = new Program(Deno.execPath(), [
-    "task",
-    "--quiet",
-    "judge",
-    `--start=${server}`,
-    only,
-  ]);
-  const { code, stdout, stderr } = await runProgram(task);
-  assertEquals(code, 0, stderr);
-  assertMatch(stdout, /\n\nok {4}no descriptor is left open\n\n1 passed\n$/);
 });
 
 Deno.test("docs/judge.md has the cases, all of them and no other", async () => {

@@ -15,7 +15,7 @@ import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
 import { json, lines, tap } from "./judge/report.ts";
-import { type Result, type Stand, tryAll } from "./judge/run.ts";
+import { type Result, type Subject, tryAll } from "./judge/run.ts";
 import type { Case } from "./judge/case.ts";
 import { MAX_BYTES, MAX_CONNECTIONS, MAX_OPEN, Trial } from "./judge/trial.ts";
 import { address } from "../net/address.ts";
@@ -54,20 +54,20 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     throw new UsageError("one of --start, --client and a host");
   }
   if (client !== undefined) {
-    return await hear(client, CLIENT_CASES, flags, stdout, async () => {
+    return await runCases(client, CLIENT_CASES, flags, stdout, async () => {
       await checkRun("--client");
       return await new ClientTrial(client, timeout).check();
     });
   }
   if (start !== undefined) {
-    return await hear(start, CASES, flags, stdout, async () => {
+    return await runCases(start, CASES, flags, stdout, async () => {
       if (Deno.build.os !== "linux") throw new Error("--start needs Linux: it looks into /proc");
       await checkProc();
       const started = new Started(start, timeout);
       return new Trial("localhost", await started.start(), timeout, started);
     });
   }
-  return await hear(address(host, port), CASES, flags, stdout, async () => {
+  return await runCases(address(host, port), CASES, flags, stdout, async () => {
     const fd = await openClientfd(host, port, { connectTimeout: timeout });
     return new Trial(host, fd, timeout);
   });
@@ -90,7 +90,7 @@ async function checkProc(): Promise<void> {
 }
 
 /** Runs the cases on what `open` returns, and reports the results. */
-async function hear<T extends Stand>(
+async function runCases<T extends Subject>(
   what: string,
   all: Case<T>[],
   { values: { only = "", client }, set }: Flags,
@@ -106,14 +106,14 @@ async function hear<T extends Stand>(
     return 0;
   }
 
-  let stand;
+  let subject;
   try {
-    stand = await open();
+    subject = await open();
   } catch (error) {
     log(`judge: ${reason(error)}`);
     return 3;
   }
-  await using t = stand;
+  await using t = subject;
   onSignal(async (signal) => {
     await t[Symbol.asyncDispose]();
     await exit(signalCode(signal), stdout);

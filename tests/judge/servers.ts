@@ -30,8 +30,6 @@ interface Ended {
   /** Whether its last line was half there. */
   half: boolean;
   failed: "accept" | "read" | "write" | undefined;
-  /** Lines of 4000 bytes so far. */
-  long: number;
 }
 
 /** Serves until it is disposed of. */
@@ -43,7 +41,6 @@ export class EchoServer implements AsyncDisposable {
   readonly #loops: Promise<void>[];
   #count = 0;
   #silent = 0;
-  #long = 0;
   #turn = false;
   #lock = Promise.resolve();
 
@@ -71,7 +68,7 @@ export class EchoServer implements AsyncDisposable {
   }
 
   async #serve(connfd: Deno.TcpConn): Promise<void> {
-    const ended: Pick<Ended, "lines" | "half" | "failed"> = {
+    const ended: Ended = {
       lines: 0,
       half: false,
       failed: undefined,
@@ -85,15 +82,14 @@ export class EchoServer implements AsyncDisposable {
     connfd[Symbol.dispose]();
   }
 
-  #turnNext(ended: Pick<Ended, "lines" | "half" | "failed">): void {
+  #turnNext(ended: Ended): void {
     if (ended.lines === 0 && !ended.half && ended.failed === undefined) this.#silent++;
-    const last = { ...ended, long: this.#long };
-    this.#turn ||= this.#wrong.turns?.(last) ?? false;
+    this.#turn ||= this.#wrong.turns?.(ended) ?? false;
   }
 
   async #echo(
     connfd: Deno.TcpConn,
-    ended: Pick<Ended, "lines" | "half" | "failed">,
+    ended: Ended,
   ): Promise<void> {
     const { line = (line: string) => line, last, reads = Infinity, locks, byLine } = this.#wrong;
     const buf = new Uint8Array(65_536);
@@ -112,7 +108,6 @@ export class EchoServer implements AsyncDisposable {
         if (count > reads) return;
         const whole = all.slice(0, end).match(/[^\n]*\n/g) ?? [];
         ended.lines += whole.length;
-        this.#long += whole.filter((line) => line.length === 4000).length;
         if (half === "") unlock = void unlock?.();
         ended.failed = "write";
         const out = whole.map((text) => line(text, this.#silent));

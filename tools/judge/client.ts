@@ -3,8 +3,8 @@ import { openListenfd } from "../../server.ts";
 import { sleep, within } from "../../net/time.ts";
 import { Rio, rioWriten } from "../../rio.ts";
 import { bytes, longLine } from "./bytes.ts";
-import { command, type Program, spawn } from "./process.ts";
-import type { Stand } from "./run.ts";
+import { command, Program } from "./process.ts";
+import type { Subject } from "./run.ts";
 import { type Case, Failure, seconds } from "./case.ts";
 
 const HOST = "127.0.0.1";
@@ -12,7 +12,7 @@ const HOST = "127.0.0.1";
 const LONG = 12_000;
 /** Milliseconds for a connection to arrive after the client has ended. */
 const GRACE = 100;
-const CLIENT = "CS:APP 11.4.9, echoclient.c";
+const ECHOCLIENT = "CS:APP 11.4.9, echoclient.c";
 const STALE = "what readlineb returns isn't looked at: at 0 the buffer still holds the line sent";
 
 export const CLIENT_CASES: Case<ClientTrial>[] = [
@@ -20,7 +20,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
     name: "each line comes out once",
     did: "typed three lines, and sent each back",
     means: "what comes back isn't what is printed",
-    read: CLIENT,
+    read: ECHOCLIENT,
     async run(t) {
       const { client, connfd } = await t.start();
       for (const line of ["first\n", "second\n", "third\n"]) {
@@ -91,7 +91,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
     name: "when the server closes after a line the client ends, and prints nothing stale",
     did: "sent a line back and closed, then typed a second one and ended the input",
     means: STALE,
-    read: CLIENT,
+    read: ECHOCLIENT,
     async run(t) {
       const { client, connfd } = await t.start();
       await client.type("first\n");
@@ -137,7 +137,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
     name: "when the server says more than it was sent the client ends",
     did: "typed a line, and sent it back with another behind it",
     means: "the client takes what nobody has asked for, and never ends",
-    read: CLIENT,
+    read: ECHOCLIENT,
     async run(t) {
       const { client, connfd } = await t.start();
       await client.type("a line\n");
@@ -153,7 +153,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
     name: "when the server closes without an answer the client ends, and prints nothing stale",
     did: "typed a line, said nothing for a while, and closed",
     means: STALE,
-    read: CLIENT,
+    read: ECHOCLIENT,
     async run(t) {
       const { client, connfd } = await t.start();
       await client.type("a line\n");
@@ -168,7 +168,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
 ];
 
 /** A client under test, started again for each case. */
-export class ClientTrial implements Stand {
+export class ClientTrial implements Subject {
   readonly #template: string;
   readonly timeout: number;
   #client: ClientProgram | undefined;
@@ -193,7 +193,7 @@ export class ClientTrial implements Stand {
   async start(): Promise<{ client: ClientProgram; connfd: Connfd }> {
     using listenfd = openListenfd(0, { host: HOST });
     const { port } = listenfd.addr;
-    const program = spawn(command(this.#template, { host: HOST, port }));
+    const program = new Program(command(this.#template, { host: HOST, port }));
     const client = this.#client = new ClientProgram(program, this.timeout);
     const accepted = listenfd.accept();
     accepted.catch(() => {}); // rejects if the wait below gives up
@@ -216,7 +216,7 @@ export class ClientTrial implements Stand {
     await new Promise<void>((resolve) => listener.listen(0, HOST, resolve));
     try {
       const { port } = listener.address() as { port: number };
-      const program = spawn(command(this.#template, { host: HOST, port }));
+      const program = new Program(command(this.#template, { host: HOST, port }));
       const client = this.#client = new ClientProgram(program, this.timeout);
       await client.type(line);
       await client.brings(reset.promise, "send anything");

@@ -1,14 +1,36 @@
-/** A server started by judge: its process, its output, and what /proc shows of it. */
+/** Programs that judge starts: a client, or a server and what /proc shows of it. */
 import { sleep, within } from "../../net/time.ts";
 import { openClientfd } from "../../client.ts";
 import { Failure } from "./case.ts";
+import {
+  checkProc,
+  descriptorLimit,
+  descriptors,
+  firstClientPort,
+  Group,
+  keepsMemory,
+  links,
+  listeners,
+  MARK,
+  memory,
+  pids,
+  type Stat,
+  statOf,
+} from "./proc.ts";
 
 /** The most bytes kept of a program's output. */
 const KEPT = 1 << 20;
-/** Milliseconds between two checks. */
+/** Milliseconds between two looks: at first, and at most. */
 const LOOK = 20;
+const MAX_LOOK = 200;
 /** Milliseconds for a program that closes its connections to end, and for its output to arrive. */
 const LAST_WORDS = 100;
+/** Milliseconds for killed processes to be gone. */
+const KILLED = 5000;
+/** Descriptors that a language's runtime may take in the meantime. */
+export const SOME_DESCRIPTORS = 10;
+/** Ports below this one are left alone. */
+const FIRST_PORT = 10_000;
 
 /** The resources a server holds. */
 export interface Held {
@@ -20,28 +42,16 @@ export interface Held {
   processes: number;
 }
 
-/** A process, from /proc/PID/stat. */
-interface Stat {
-  pid: number;
-  parent: number;
-  session: number;
-  state: string;
-}
-
 /** Fills in placeholders such as {port} in a command line. */
 export function command(template: string, values: Record<string, string | number>): string {
   return template.replace(/\{(\w+)\}/g, (all, name) => `${values[name] ?? all}`);
 }
 
-/** Starts a command line with sh, which a simple command replaces (exec). */
-export function spawn(commandLine: string): Program {
-  const simple = !/[;&|<>()`$\n]|^\s*\w+=/.test(commandLine);
-  return new Program(simple ? `exec ${commandLine}` : commandLine);
-}
-
-/** A running program. */
+/** A command line that runs, with sh. */
 export class Program {
   readonly process: Deno.ChildProcess;
+  /** Its processes; undefined where /proc may not be read. */
+  readonly group: Group | undefined;
   /** Its standard output so far, up to 1 MiB. */
   stdout = "";
   stderr = "";
@@ -54,13 +64,18 @@ export class Program {
   readonly #read: Promise<unknown>;
 
   constructor(commandLine: string) {
+    // Without a shell in between, the program's own end is seen.
+    const simple = !/[;&|<>()`$\n]|^\s*(\w+=|(exec|cd|ulimit|umask|\.)\s)/.test(commandLine);
+    const mark = crypto.randomUUID();
     this.process = new Deno.Command("/bin/sh", {
-      args: ["-c", commandLine],
+      args: ["-c", simple ? `exec ${commandLine}` : commandLine],
+      env: { [MARK]: mark },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
-      detached: true, // in a session of its own, so that its processes can be found
+      detached: true, // in a session of its own, so that a signal reaches its processes
     }).spawn();
+    this.group = group(this.process.pid, mark);
     this.#stdin = this.process.stdin.getWriter();
     this.#read = Promise.all([
       this.#keep(this.process.stdout, (text) => this.stdout += text),
@@ -95,9 +110,15 @@ export class Program {
   /** Kills it and everything it started, and waits until they have ended. */
   async kill(): Promise<void> {
     send(-this.process.pid, "SIGKILL");
+    const end = performance.now() + KILLED;
+    for (let left; (left = this.group?.running() ?? []).length > 0;) {
+      if (performance.now() > end) break;
+      for (const { pid } of left) send(pid, "SIGKILL");
+      await sleep(LOOK / 4);
+    }
     await this.ended;
     await this.closeInput();
-    // A process that left the session may still hold the output open.
+    // A process that wasn't found may still hold the output open.
     await within(1000, this.#read);
   }
 
@@ -116,6 +137,8 @@ export class Started {
   readonly #timeout: number;
   #program: Program | undefined;
   #port = 0;
+  /** Whether it serves, but no process of it can be seen. */
+  #unseen = false;
 
   constructor(template: string, timeout: number) {
     this.#template = template;
@@ -134,25 +157,28 @@ export class Started {
    */
   async start(port: number = freePort()): Promise<Deno.TcpConn> {
     await this.stop();
-    const program = spawn(command(this.#template, { port }));
+    const program = new Program(command(this.#template, { port }));
     this.#program = program;
     this.#port = port;
     const end = performance.now() + 2 * this.#timeout;
     for (;;) {
       for (const host of ["127.0.0.1", "::1"]) {
         try {
-          return await openClientfd(host, port, { connectTimeout: this.#timeout });
+          const connfd = await openClientfd(host, port, { connectTimeout: this.#timeout });
+          this.#unseen = program.status !== undefined && this.listener() === undefined;
+          return connfd;
         } catch {
           // Not listening yet.
         }
       }
-      if (program.status !== undefined) {
-        await within(LAST_WORDS, program.finished);
-        throw new Failure(`the server ${program.said()}`);
-      }
+      const gone = program.status === undefined ? undefined : await this.ended();
+      if (gone !== undefined) throw new Failure(gone);
       if (performance.now() > end) {
+        const elsewhere = this.#elsewhere();
         await this.stop();
-        throw new Failure(`the server didn't listen on port ${port}${program.lastLine()}`);
+        throw new Failure(
+          `the server didn't listen on port ${port}${elsewhere}${program.lastLine()}`,
+        );
       }
       await sleep(LOOK);
     }
@@ -166,12 +192,11 @@ export class Started {
   /** How the server ended by itself; undefined if it runs. */
   async ended(): Promise<string | undefined> {
     const program = this.#program;
-    if (program === undefined) return undefined;
-    await within(LAST_WORDS, program.finished);
-    if (program.status === undefined) return undefined;
+    if (program === undefined || this.#unseen) return undefined;
     // The program may have left the serving to another process.
-    const processes = await session(program.process.pid);
-    if (processes.some(({ state }) => state !== "Z")) return undefined;
+    const runs = () => program.group!.running().length > 0;
+    if (runs() && !(await until(() => !runs(), LAST_WORDS))) return undefined;
+    await within(this.#timeout, program.finished);
     return `the server ${program.said()}`;
   }
 
@@ -183,30 +208,51 @@ export class Started {
 
   /** Pauses its processes with SIGSTOP. Returns a function that continues them. */
   async pause(): Promise<() => Promise<void>> {
-    const processes = await session(this.program.process.pid);
+    const processes = this.processes();
     for (const { pid } of processes) send(pid, "SIGSTOP");
-    const stopped = ({ state }: Stat) => state === "T" || state === "Z";
-    for (let looks = 0; looks < 1000; looks++) {
-      if ((await session(this.program.process.pid)).every(stopped)) break;
+    const end = performance.now() + this.#timeout;
+    while (processes.some(({ pid }) => /[^TtZX]/.test(statOf(pid)?.state ?? "X"))) {
+      if (performance.now() > end) break;
       await sleep(1);
     }
     return () => Promise.resolve(processes.forEach(({ pid }) => send(pid, "SIGCONT")));
   }
 
-  /** Sends SIGTERM to the process that listens. */
-  async terminate(): Promise<void> {
-    send(await this.listener(), "SIGTERM");
+  /** Sends SIGTERM to the process that listens; false if it still runs after the timeout. */
+  async terminate(): Promise<boolean> {
+    const { pid, since } = this.listener()!;
+    send(pid, "SIGTERM");
+    const gone = () => {
+      const stat = statOf(pid);
+      return stat?.since !== since || /[ZX]/.test(stat.state);
+    };
+    return await until(gone, this.#timeout);
   }
 
-  /** The id of the process that listens on the port: the first, if several do. */
-  async listener(): Promise<number> {
-    const { pid } = this.program.process;
-    const inodes = await listening(this.#port);
-    for (const process of await session(pid)) {
-      if (!(await links(process.pid)).some((link) => inodes.has(link))) continue;
-      return process.pid;
-    }
-    return pid;
+  /** Its processes that haven't ended, oldest first. */
+  processes(): Stat[] {
+    return this.program.group!.running();
+  }
+
+  /** The process that listens on the port: the oldest, if several do; undefined if none is seen. */
+  listener(): Stat | undefined {
+    const ports = listeners();
+    const listens = (pid: number) => links(pid).some((link) => ports.get(link) === this.#port);
+    const mine = this.processes().find(({ pid }) => listens(pid));
+    if (mine !== undefined) return mine;
+    // The port was free: whoever listens there now was started by the program.
+    for (const pid of pids().filter(listens)) this.program.group!.adopt(pid);
+    return this.processes().find(({ pid }) => listens(pid));
+  }
+
+  /** Says on which other ports it listens, or that it hasn't been told which. */
+  #elsewhere(): string {
+    const ports = listeners();
+    const others = new Set(
+      this.processes().flatMap(({ pid }) => links(pid).flatMap((link) => ports.get(link) ?? [])),
+    );
+    const where = others.size > 0 ? `, but on ${[...others].join(" and ")}` : "";
+    return where + (this.#template.includes("{port}") ? "" : ": --start has no {port}");
   }
 
   /**
@@ -214,19 +260,17 @@ export class Started {
    * wait.
    */
   async held(before?: Held): Promise<Held> {
-    const end = performance.now() + this.#timeout / 2;
-    for (;;) {
-      const held = await this.#held();
-      const settled = before !== undefined && held.descriptors <= before.descriptors &&
-        held.zombies <= before.zombies && held.processes <= before.processes;
-      if (settled || performance.now() > end) return held;
-      if (before === undefined && performance.now() > end - this.#timeout / 2 + 50) return held;
-      await sleep(LOOK);
-    }
+    const down = () => {
+      const held = this.#held();
+      return before === undefined || held.descriptors <= before.descriptors + SOME_DESCRIPTORS &&
+          held.zombies <= Math.max(1, before.zombies) && held.processes <= before.processes;
+    };
+    await until(down, this.#timeout);
+    return this.#held();
   }
 
-  async #held(): Promise<Held> {
-    const processes = await session(this.program.process.pid);
+  #held(): Held {
+    const processes = this.program.group!.all();
     const pids = new Set(processes.map(({ pid }) => pid));
     const held = { descriptors: 0, memory: 0, zombies: 0, processes: 0 };
     for (const { pid, parent, state } of processes) {
@@ -236,29 +280,67 @@ export class Started {
         continue;
       }
       held.processes++;
-      held.descriptors += (await links(pid)).length;
-      const status = await read(`/proc/${pid}/status`);
-      held.memory += Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+      held.descriptors += descriptors(pid);
+      held.memory += memory(pid);
     }
     return held;
   }
 
-  /** Whether one of its threads is running or runnable. */
-  async runs(): Promise<boolean> {
-    for (const { pid } of await session(this.program.process.pid)) {
-      for (const task of await names(`/proc/${pid}/task`)) {
-        const stat = parseStat(pid, await read(`/proc/${pid}/task/${task}/stat`));
-        if (stat?.state === "R") return true;
-      }
-    }
-    return false;
+  /** The CPU time it has taken so far, in clock ticks. */
+  ticks(): number {
+    return this.processes().reduce((sum, { ticks }) => sum + ticks, 0);
+  }
+
+  /** Why the memory it keeps doesn't show a leak; undefined if it does. */
+  keepsMemory(): string | undefined {
+    return this.processes().map(({ pid }) => keepsMemory(pid)).find((why) => why !== undefined);
+  }
+
+  /** The most descriptors that its processes may have open. */
+  descriptorLimit(): number {
+    return Math.min(...this.processes().map(({ pid }) => descriptorLimit(pid)));
   }
 }
 
-/** Finds a free port. */
+/** The ports given out so far. */
+const given = new Set<number>();
+
+/** Finds a free port, none that was used before or that the system gives to clients. */
 export function freePort(): number {
-  using listenfd = Deno.listen({ hostname: "0.0.0.0", port: 0 });
-  return listenfd.addr.port;
+  const ports = firstClientPort() - FIRST_PORT;
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * ports);
+    if (given.has(port)) continue;
+    try {
+      Deno.listen({ hostname: "0.0.0.0", port }).close();
+      given.add(port);
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+}
+
+/** Polls until `holds` returns true; false if it doesn't within `ms` milliseconds. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  ms: number,
+): Promise<boolean> {
+  const end = performance.now() + ms;
+  for (let look = LOOK; !(await holds()); look = Math.min(2 * look, MAX_LOOK)) {
+    if (performance.now() > end) return false;
+    await sleep(look);
+  }
+  return true;
+}
+
+function group(pid: number, mark: string): Group | undefined {
+  try {
+    checkProc();
+    return new Group(pid, mark);
+  } catch {
+    return undefined;
+  }
 }
 
 function send(pid: number, signal: Deno.Signal): void {
@@ -266,63 +348,5 @@ function send(pid: number, signal: Deno.Signal): void {
     Deno.kill(pid, signal);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error; // it has exited
-  }
-}
-
-/** The processes of a session, oldest first. */
-async function session(id: number): Promise<Stat[]> {
-  const all: Stat[] = [];
-  for (const name of await names("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    const stat = parseStat(Number(name), await read(`/proc/${name}/stat`));
-    if (stat?.session === id) all.push(stat);
-  }
-  return all.sort((a, b) => a.pid - b.pid);
-}
-
-/** Parses /proc/PID/stat: proc(5). The second field, the name, may contain anything. */
-function parseStat(pid: number, text: string): Stat | undefined {
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  if (fields.length < 20) return undefined;
-  const [state, parent, , session] = fields;
-  return { pid, parent: Number(parent), session: Number(session), state };
-}
-
-/** What the descriptors of a process refer to. */
-async function links(pid: number): Promise<string[]> {
-  const folder = `/proc/${pid}/fd`;
-  const link = (name: string) => Deno.readLink(`${folder}/${name}`).catch(() => "");
-  return await Promise.all((await names(folder)).map(link));
-}
-
-/** The entries of a folder in /proc; none if the process has exited. */
-async function names(folder: string): Promise<string[]> {
-  try {
-    return await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return [];
-  }
-}
-
-/** The sockets listening on a port. */
-async function listening(port: number): Promise<Set<string>> {
-  const inodes = new Set<string>();
-  const hex = port.toString(16).toUpperCase().padStart(4, "0");
-  for (const table of ["tcp", "tcp6"]) {
-    for (const line of (await read(`/proc/net/${table}`)).split("\n")) {
-      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
-      if (local?.endsWith(`:${hex}`) && state === "0A") inodes.add(`socket:[${inode}]`);
-    }
-  }
-  return inodes;
-}
-
-async function read(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return ""; // it has exited
   }
 }

@@ -14,7 +14,7 @@ export interface Result {
 }
 
 /** What the runner needs of the server or client under test. */
-export interface Stand extends AsyncDisposable {
+export interface Subject extends AsyncDisposable {
   timeout: number;
   /** Begins a case. */
   begin(): void;
@@ -27,7 +27,7 @@ export interface Stand extends AsyncDisposable {
 }
 
 /** Runs the cases, and yields each result as soon as it is known. */
-export async function* tryAll<T extends Stand>(t: T, cases: Case<T>[]): AsyncGenerator<Result> {
+export async function* tryAll<T extends Subject>(t: T, cases: Case<T>[]): AsyncGenerator<Result> {
   let gone: string | undefined;
   for (const { name, run, fatal } of cases) {
     if (gone !== undefined) {
@@ -50,7 +50,7 @@ export async function* tryAll<T extends Stand>(t: T, cases: Case<T>[]): AsyncGen
   }
 }
 
-async function tryOne<T extends Stand>(
+async function tryOne<T extends Subject>(
   t: T,
   run: Case<T>["run"],
 ): Promise<Pick<Result, "verdict" | "saw">> {

@@ -1,24 +1,26 @@
 /** Cases for a server started by judge: what only /proc, signals and its output show. */
 import { sleep } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
-import type { Started } from "./process.ts";
-import { type Case, Failure, Skip } from "./case.ts";
-import type { Trial } from "./trial.ts";
-
-/** Descriptors and bytes that a language's runtime may take in the meantime. */
-const SOME_DESCRIPTORS = 10;
-const SOME_MEMORY = 512 * 1024;
+import { SOME_DESCRIPTORS, type Started, until } from "./process.ts";
+import { type Case, Failure, seconds, Skip } from "./case.ts";
+import { CROWD_BATCH, type Trial } from "./trial.ts";
 
 /** Clients that reset. */
 const RESETS = 40;
-
-/** How many times to check whether the server sleeps. */
-const LOOKS = 10;
+/** The most clients, or lines, to find out whether memory stops growing. */
+const MOST_CLIENTS = 3000;
+/** Lines of one client between two looks at the memory, and how many looks. */
+const LINES = 1500;
+const LOOKS = 4;
+/** Clock ticks, of 10 ms, that a server may take while nothing happens. */
+const SOME_TICKS = 1;
+/** How often to look whether a server that isn't asleep falls asleep. */
+const WINDOWS = 5;
 
 export const STARTED: Case<Trial>[] = [
   {
     name: "no descriptor is left open",
-    did: "counted /proc/PID/fd before and after 450 clients, and around 40 that reset",
+    did: "counted /proc/PID/fd before and after hundreds of clients, and around 40 that reset",
     means: "connfd isn't closed, or not by the parent after fork, or not when a read fails",
     read: "CS:APP 12.1.1: close connfd in the parent; proc(5)",
     async run(t) {
@@ -28,20 +30,20 @@ export const STARTED: Case<Trial>[] = [
       const start = await started(t).held();
       try {
         for (let n = 0; n < RESETS; n++) await t.reset("a line\n", "half a li");
+        await (await t.connect()).ask("after the resets\n");
       } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-      }
-      if (await t.ended() !== undefined) {
+        if (!(error instanceof Failure) || await t.ended() === undefined) throw error;
         await restart(t);
         return "a reset ends it, so none was counted";
       }
+      await t.end();
       const reset = (await started(t).held(start)).descriptors - start.descriptors;
       if (reset > SOME_DESCRIPTORS) throw new Failure(`${reset} more are open after the resets`);
     },
   },
   {
     name: "no process is left unwaited for",
-    did: "counted zombies after 450 clients, and after 20 that left at once",
+    did: "counted zombies after hundreds of clients, and after 20 that left at once",
     means: "the parent doesn't wait for its children, or for one child a SIGCHLD: they don't queue",
     read: "CS:APP 8.4.3, waitpid; CS:APP 8.5.5: signals aren't queued; CS:APP 12.1.1",
     async run(t) {
@@ -58,23 +60,38 @@ export const STARTED: Case<Trial>[] = [
   },
   {
     name: "no memory is left taken",
-    did: "read RssAnon of /proc/PID/status before and after 450 clients",
-    means: "what is allocated for a client isn't freed, or a thread is neither joined nor detached",
+    did: "measured private memory between hundreds of clients, then between thousands of lines",
+    means: "what is allocated for a client or a line isn't freed, or a thread is neither joined " +
+      "nor detached",
     read: "CS:APP 9.11, memory bugs; CS:APP 12.3.6, detaching threads",
     async run(t) {
-      const { before, after } = await held(t);
-      const more = after.memory - before.memory;
-      if (more > Math.max(SOME_MEMORY, before.memory / 2)) {
-        throw new Failure(
-          `${Math.round(more / 1024)} KiB more than before, of ${Math.round(before.memory / 1024)}`,
-        );
+      const { looks } = await held(t);
+      const clients = looks.map(({ clients, held }) => ({ after: clients, memory: held.memory }));
+      const keeps = started(t).keepsMemory();
+      while (grows(clients) && keeps === undefined && !t.late) {
+        const { after } = clients.at(-1)!;
+        if (after >= MOST_CLIENTS) throw new Failure(growth(clients, "clients"));
+        await t.clients(after, CROWD_BATCH);
+        const { memory } = await started(t).held(looks[0].held);
+        clients.push({ after: after + CROWD_BATCH, memory });
       }
+      if (grows(clients)) return `${growth(clients, "clients")}: ${keeps ?? "no time to see more"}`;
+
+      const client = await t.connect();
+      const lines = [];
+      for (let look = 0; look < LOOKS; look++) {
+        for (let n = 0; n < LINES && !t.late; n++) await client.ask("a line of many\n");
+        lines.push({ after: LINES * (look + 1), memory: (await started(t).held()).memory });
+      }
+      if (!grows(lines)) return;
+      const more = growth(lines, "lines");
+      if (keeps === undefined && !t.late && everyStep(lines)) throw new Failure(more);
+      return `${more}: ${keeps ?? "no time to see more"}`;
     },
   },
   {
     name: "it sleeps while nobody says anything",
-    did:
-      "looked whether it runs or sleeps (/proc/PID/task), with a client that said nothing and without",
+    did: "measured its CPU time (/proc/PID/stat), with a client that said nothing and without",
     means: "it asks over and over instead of waiting, or reads on behind EOF",
     read: "CS:APP 12.2, select waits; proc(5)",
     async run(t) {
@@ -83,14 +100,15 @@ export const STARTED: Case<Trial>[] = [
         const client = await t.connect();
         await client.ask("a line\n");
         if (who.startsWith("nobody")) await client.leave();
-        let running = 0;
-        for (let look = 0; look < LOOKS; look++) {
-          await sleep(t.quiet / LOOKS);
-          if (await server.runs()) running++;
+        let took = Infinity;
+        for (let n = 0; took > SOME_TICKS && n < WINDOWS; n++) {
+          const before = server.ticks();
+          await sleep(t.quiet);
+          took = server.ticks() - before;
         }
         client.close();
-        if (running > LOOKS * 0.7) {
-          throw new Failure(`it ran in ${running} of ${LOOKS} looks while ${who}`);
+        if (took > SOME_TICKS) {
+          throw new Failure(`it took ${took * 10} ms of CPU time in ${t.quiet} ms while ${who}`);
         }
       }
     },
@@ -101,27 +119,31 @@ export const STARTED: Case<Trial>[] = [
     means: "the count is that of strlen, or not that of what was read",
     read: "CS:APP 11.4.9, echo.c: server received N bytes",
     async run(t) {
-      const { program } = await restart(t);
+      await held(t); // so many lines that stdio, which writes to a pipe by 4096 bytes, has written
+      const counts = () =>
+        [...started(t).program.stdout.matchAll(/received (\d+)/gi)].map((m) => Number(m[1]));
+      if (!(await until(() => counts().length > 0, t.quiet))) {
+        throw new Skip("it has printed nothing like `server received 6 bytes`");
+      }
+      await restart(t);
       const client = await t.connect();
       const asked = ["hello\n", "\n", "a NUL\0 in it\n", longLine(300)];
-      // Standard output is a pipe: stdio writes only once it has 4096 bytes or more.
       while (asked.length < 600) asked.push("x".repeat(asked.length % 50) + "\n");
       try {
-        for (const line of asked) await client.ask(line);
+        for (let n = 0; n < asked.length && !t.late; n++) await client.ask(asked[n]);
       } catch (error) {
         if (error instanceof Failure) throw new Skip(`a line doesn't come back: ${error.message}`);
         throw error;
       }
-      client.close();
-      const counts = () =>
-        [...program.stdout.matchAll(/received (\d+)/gi)].map((m) => Number(m[1]));
-      await t.until(() => counts().length >= asked.length, t.quiet);
+      await client.leave();
+      await until(() => counts().length >= asked.length, t.quiet);
       const printed = counts();
-      if (printed.length === 0) {
-        throw new Skip("it has printed nothing like `server received 6 bytes`");
-      }
       const at = printed.findIndex((n, i) => n !== asked[i]?.length);
-      if (at < 0) return;
+      if (at < 0) {
+        return printed.length < asked.length
+          ? `it printed ${printed.length} of ${asked.length} lines in time`
+          : undefined;
+      }
       const line = at < asked.length ? `a line of ${asked[at].length} bytes` : "a line too many";
       throw new Failure(`it printed ${printed[at]} for ${line}`);
     },
@@ -132,11 +154,12 @@ export const STARTED: Case<Trial>[] = [
     means: "the signal is caught or ignored, and the loop goes on",
     read: "CS:APP 8.5; signal(7)",
     async run(t) {
-      const { program } = await restart(t);
-      await (await t.connect()).ask("a line\n");
-      await t.end();
-      await started(t).terminate();
-      await t.wait("its end", program.ended);
+      const server = await restart(t);
+      const client = await t.connect();
+      await client.ask("a line\n");
+      await client.leave();
+      if (await server.terminate()) return;
+      throw new Failure(`it still runs ${seconds(t.timeout)} after SIGTERM`);
     },
   },
   {
@@ -145,31 +168,59 @@ export const STARTED: Case<Trial>[] = [
     means: "SO_REUSEADDR isn't set: a connection in TIME_WAIT keeps the port for a minute",
     read: "CS:APP 11.4.8, open_listenfd; socket(7)",
     async run(t) {
-      await restart(t);
+      const server = await restart(t);
       const client = await t.connect();
       await client.ask("a line\n");
-      await started(t).stop();
+      await server.stop();
       await client.end();
       client.close();
-      t.renew(await started(t).restart());
+      t.renew(await server.restart());
       await (await t.connect()).ask("a line\n");
     },
   },
 ];
 
+/** The server's process, if judge can look into it. */
 function started(t: Trial): Started {
   if (t.started === undefined) throw new Skip("only of a server that --start starts");
   return t.started;
 }
 
+/** Starts the server anew, and checks that it is judge's to look into. */
 async function restart(t: Trial): Promise<Started> {
   const server = started(t);
   t.renew(await server.start());
-  return server;
+  if (server.listener() !== undefined) return server;
+  throw new Skip("who listens isn't among the processes that --start has started");
 }
 
 async function held(t: Trial) {
-  started(t);
-  const { before, after } = await t.crowd();
-  return { before: before!, after: after! };
+  if (started(t).listener() === undefined) await restart(t);
+  const { looks } = await t.crowd();
+  return { looks, before: looks[0].held, after: looks.at(-1)!.held };
+}
+
+/** How much memory was held after so many clients or lines. */
+interface Look {
+  after: number;
+  memory: number;
+}
+
+/** Whether memory still grows: in the last step by a quarter of what it grew by on average. */
+function grows(looks: Look[]): boolean {
+  const [first, last, before] = [looks[0], looks.at(-1)!, looks.at(-2) ?? looks[0]];
+  const rate = (from: Look) => (last.memory - from.memory) / (last.after - from.after);
+  return rate(before) > 0 && rate(before) > rate(first) / 4;
+}
+
+/** Whether memory has grown in each step. */
+function everyStep(looks: Look[]): boolean {
+  return looks.every(({ memory }, i) => i === 0 || memory > looks[i - 1].memory);
+}
+
+function growth(looks: Look[], what: string): string {
+  const [first, last] = [looks[0], looks.at(-1)!];
+  const [more, n] = [last.memory - first.memory, last.after - first.after];
+  return `its memory grew by ${Math.round(more / 1024)} KiB in ${n} ${what}, ` +
+    `${Math.round(more / n)} bytes each, and didn't stop growing`;
 }

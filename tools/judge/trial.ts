@@ -2,21 +2,24 @@
 import type { Socket } from "node:net";
 import { openClientfd } from "../../client.ts";
 import { isReset, reason } from "../../net/errors.ts";
-import { sleep, within } from "../../net/time.ts";
+import { within } from "../../net/time.ts";
 import { Rio, rioWriten } from "../../rio.ts";
-import { bytes, difference, longLine } from "./bytes.ts";
+import { bytes, difference } from "./bytes.ts";
 import { Failure, seconds, WAITS } from "./case.ts";
 import type { Held, Started } from "./process.ts";
 
 /** The most connections and bytes per case, so that judge can't be used as a weapon. */
-export const MAX_CONNECTIONS = 600;
+export const MAX_CONNECTIONS = 1200;
 export const MAX_BYTES = 40_000_000;
 /** The most clients at once that a case needs: more isn't tested. */
 export const MANY = 20;
 /** The most connections open at once. */
 export const MAX_OPEN = MANY + 10;
-/** Clients of a long series, one after the other. */
-const CROWD = 500;
+/** Clients one after the other: some first, then batches. */
+const CROWD_FIRST = 50;
+const CROWD_BATCHES = 3;
+export const CROWD_BATCH = 350;
+export const CROWD = CROWD_FIRST + CROWD_BATCHES * CROWD_BATCH;
 
 const BLOCK = 65_536;
 
@@ -31,7 +34,7 @@ export class Trial {
   /** The address in use: another address of the same name may be another server. */
   #addr: Deno.NetAddr;
   #spare: Deno.TcpConn | undefined;
-  #open = new Set<Client>();
+  #open = new Set<Connection>();
   #connections = 0;
   #sent = 0;
   #served = false;
@@ -121,14 +124,14 @@ export class Trial {
   }
 
   /** Opens a connection. Default: to the server under test. */
-  async connect(host: string = this.#addr.hostname): Promise<Client> {
+  async connect(host: string = this.#addr.hostname): Promise<Connection> {
     this.#count(1, 0);
     const spare = host === this.#addr.hostname ? this.#spare : undefined;
     if (spare !== undefined) this.#spare = undefined;
     try {
       const fd = spare ??
         await openClientfd(host, this.#addr.port, { connectTimeout: this.timeout });
-      const client = new Client(this, fd);
+      const client = new Connection(this, fd);
       this.#open.add(client);
       return client;
     } catch (error) {
@@ -176,18 +179,8 @@ export class Trial {
     return done.value;
   }
 
-  /** Polls until `holds` returns true; false if it doesn't within `ms` milliseconds. */
-  async until(holds: () => boolean | Promise<boolean>, ms = this.timeout): Promise<boolean> {
-    const end = performance.now() + ms;
-    while (!(await holds())) {
-      if (performance.now() > end) return false;
-      await sleep(10);
-    }
-    return true;
-  }
-
   /** Records that a client has closed. */
-  closed(client: Client): void {
+  closed(client: Connection): void {
     this.#open.delete(client);
   }
 
@@ -200,8 +193,10 @@ export class Trial {
     if (this.#over) throw new Failure("the case is over");
     this.#connections += connections;
     this.#sent += sent;
+    // Judge's own server may be asked for more.
+    const most = this.started === undefined ? MAX_CONNECTIONS : 5 * MAX_CONNECTIONS;
     if (
-      this.#connections > MAX_CONNECTIONS || this.#sent > MAX_BYTES ||
+      this.#connections > most || this.#sent > MAX_BYTES ||
       this.#open.size + connections > MAX_OPEN
     ) throw new Error("a case goes beyond its bounds");
   }
@@ -209,7 +204,7 @@ export class Trial {
   /** How many clients the server serves at a time, up to {@linkcode MANY}. */
   async concurrency(): Promise<number> {
     return await this.once("concurrency", async () => {
-      const clients: Client[] = [];
+      const clients: Connection[] = [];
       for (let n = 0; n < MANY; n++) {
         const client = await this.connect();
         clients.push(client);
@@ -229,7 +224,7 @@ export class Trial {
   }
 
   /** Whether a client is served while another one is. A slow server is slow to both. */
-  async #isServed(client: Client, other: Client): Promise<boolean> {
+  async #isServed(client: Connection, other: Connection): Promise<boolean> {
     if (await client.next(this.quiet) !== "nothing") return true;
     await other.ask("still there?\n");
     return await client.next(this.quiet) !== "nothing";
@@ -253,8 +248,8 @@ export class Trial {
   }
 
   /** Opens as many connections as the server serves at a time, but at most `most`. */
-  async many(most = MANY): Promise<Client[]> {
-    const clients: Client[] = [];
+  async many(most = MANY): Promise<Connection[]> {
+    const clients: Connection[] = [];
     for (let n = Math.min(most, await this.concurrency()); n > 0; n--) {
       const client = await this.connect();
       await client.ask("a client who stays\n");
@@ -264,32 +259,41 @@ export class Trial {
   }
 
   /**
-   * Sends five hundred clients, one after the other, or fewer if time runs out. Returns how many,
-   * and what the server held before and after.
+   * Sends hundreds of clients, one after the other, or fewer if time runs out. Returns how many,
+   * and what the server held after the first few and then after each batch.
    */
-  async crowd(): Promise<{ clients: number; before?: Held; after?: Held }> {
+  async crowd(): Promise<{ clients: number; looks: { clients: number; held: Held }[] }> {
     const known = () => `crowd of ${this.#addr.port}`;
     // A fresh server: what earlier cases left in it would hide what these clients leave.
     if (this.started !== undefined && !this.#known.has(known())) {
       this.renew(await this.started.start());
     }
     return await this.once(known(), async () => {
-      const line = longLine(4000);
-      let before: Held | undefined;
-      let clients = 0;
-      for (; clients < CROWD && !(clients > CROWD / 5 && this.late); clients++) {
-        if (clients === CROWD / 10) before = await this.started?.held();
-        const client = await this.connect();
-        try {
-          await client.ask(line);
-        } catch (error) {
-          if (error instanceof Failure) error.message = `client ${clients + 1}: ${error.message}`;
-          throw error;
-        }
-        client.close();
+      const looks: { clients: number; held: Held }[] = [];
+      let clients = await this.clients(0, CROWD_FIRST);
+      for (let batch = 0;; batch++) {
+        const held = await this.started?.held(looks[0]?.held);
+        if (held !== undefined) looks.push({ clients, held });
+        if (batch === CROWD_BATCHES || batch > 1 && this.late) return { clients, looks };
+        clients += await this.clients(clients, CROWD_BATCH);
       }
-      return { clients, before, after: await this.started?.held(before) };
     });
+  }
+
+  /** Sends `n` clients, one after the other, after so many `before`; fewer if time runs out. */
+  async clients(before: number, n: number): Promise<number> {
+    for (let i = 1; i <= n; i++) {
+      const client = await this.connect();
+      try {
+        await client.ask(`client ${before + i} of many\n`);
+      } catch (error) {
+        if (error instanceof Failure) error.message = `client ${before + i}: ${error.message}`;
+        throw error;
+      }
+      client.close();
+      if (this.late) return i;
+    }
+    return n;
   }
 
   /** Whether the server still answers: with any byte, or by closing the connection. */
@@ -310,7 +314,7 @@ export class Trial {
 }
 
 /** A connection to the server under test. */
-export class Client implements Disposable {
+export class Connection implements Disposable {
   readonly fd: Deno.TcpConn;
   readonly #trial: Trial;
   readonly #rio: Rio;

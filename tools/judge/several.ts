@@ -2,9 +2,9 @@
 import { sleep, within } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { type Case, Failure, Skip } from "./case.ts";
-import { type Client, MANY, type Trial } from "./trial.ts";
+import { type Connection, MANY, type Trial } from "./trial.ts";
 
-export const CLIENTS: Case<Trial>[] = [
+export const SEVERAL: Case<Trial>[] = [
   {
     name: "a client that has to wait is served in the end",
     did: `connected up to ${MANY} clients, and let them go one after the other`,
@@ -12,7 +12,7 @@ export const CLIENTS: Case<Trial>[] = [
     read: "CS:APP 11.4.7: the queue of listen; CS:APP 12",
     async run(t) {
       const many = await t.concurrency();
-      const clients: Client[] = [];
+      const clients: Connection[] = [];
       for (let i = 0; i <= Math.min(many, MANY - 1); i++) {
         const client = await t.connect();
         await client.send(`number ${i}\n`);
@@ -51,7 +51,7 @@ export const CLIENTS: Case<Trial>[] = [
     async run(t) {
       if (await t.concurrency() === 1) throw new Skip("it serves one at a time");
       const clients = await t.many(8);
-      const each = (act: (client: Client, i: number) => Promise<void>) =>
+      const each = (act: (client: Connection, i: number) => Promise<void>) =>
         Promise.all(clients.map(act));
       for (let round = 0; round < 10; round++) {
         for (const [i, client] of clients.entries()) await client.send(name(i).repeat(i + 10));
@@ -131,7 +131,7 @@ function name(i: number): string {
 }
 
 /** Connects to `host`; undefined if nothing listens there. */
-async function connected(t: Trial, host: string): Promise<Client | undefined> {
+async function connected(t: Trial, host: string): Promise<Connection | undefined> {
   try {
     return await t.connect(host);
   } catch (error) {

@@ -1,0 +1,46 @@
+/** What the tests of judge share: trials, a few at once, and what came of them. */
+import { assert } from "@std/assert";
+import { CASES } from "../../tools/judge/cases.ts";
+import { Started } from "../../tools/judge/process.ts";
+import { type Result, tryAll } from "../../tools/judge/run.ts";
+import { Trial } from "../../tools/judge/trial.ts";
+import { ROOT } from "../helpers.ts";
+
+/**
+ * Milliseconds that a wait of a trial may take here. Only what fails waits so long, so it is far
+ * more than a good server needs on a busy machine.
+ */
+export const TIMEOUT = 5000;
+/** Trials that run at once. */
+const AT_ONCE = 8;
+
+/** The names of the cases that came to a verdict. */
+export function named(results: Result[], ...verdicts: Result["verdict"][]): string[] {
+  return results.filter(({ verdict }) => verdicts.includes(verdict)).map(({ name }) => name);
+}
+
+/** Does some work for each, a few at once. */
+export async function atOnce<T, R>(all: T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let i; (i = next++) < all.length;) results[i] = await work(all[i]);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return results;
+}
+
+/** Compiles one of the lecture's programs. */
+export async function compile(program: string, bin: string): Promise<void> {
+  const sources = [program, "csapp"].map((name) => `${ROOT}/tests/c/${name}.c`);
+  const args = ["-O2", "-Wall", "-Wextra", "-Werror", "-o", `${bin}/${program}`, ...sources];
+  const { success } = await new Deno.Command("gcc", { args: [...args, "-lpthread"] }).output();
+  assert(success, program);
+}
+
+/** Tries a server that judge starts: all the cases, unless some are given. */
+export async function judgeStarted(command: string, cases = CASES): Promise<Result[]> {
+  const started = new Started(command, TIMEOUT);
+  await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
+  return await Array.fromAsync(tryAll(trial, cases));
+}

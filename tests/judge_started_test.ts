@@ -1,0 +1,153 @@
+/** judge: what --start and --client see of programs that it starts. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { CASES } from "../tools/judge/cases.ts";
+import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
+import { Started } from "../tools/judge/process.ts";
+import { STARTED } from "../tools/judge/started.ts";
+import { tryAll } from "../tools/judge/run.ts";
+import { Trial } from "../tools/judge/trial.ts";
+import { has, Program, ROOT, runProgram } from "./helpers.ts";
+import { atOnce, compile, judgeStarted, named, TIMEOUT } from "./judge/trials.ts";
+
+// What wrong.c is told, and the case that it fails.
+const WRONG_C: [wrong: string, ...fails: string[]][] = [
+  [""],
+  ["count", "it prints how many bytes each line has"],
+  ["descriptors", "no descriptor is left open"],
+  ["resets", "no descriptor is left open"],
+  ["zombies", "no process is left unwaited for"],
+  ["memory", "no memory is left taken"],
+  ["busy", "it sleeps while nobody says anything"],
+  ["sigterm", "it ends on SIGTERM"],
+  ["reuse", "it listens again on the same port at once"],
+];
+
+const RST = [
+  "after RST in the middle of a line the next client is served",
+  "after RST before accept the next client is served",
+  "after a close with unread bytes the next client is served",
+];
+const SIGPIPE = "after a client that vanishes while it is written to the next is served";
+// The lecture's programs, with the traps that the book has left in them.
+const LECTURE: [program: string, ...fails: string[]][] = [
+  ["echoserveri", ...RST, SIGPIPE],
+  ["echoserverp"],
+  [
+    "echoservers",
+    "a thousand lines in one write come back",
+    "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back",
+    "a client that reads late gets every byte",
+    "half a line holds up nobody else",
+    ...RST,
+    SIGPIPE,
+  ],
+  ["echoservert", ...RST, SIGPIPE],
+  ["echoservert_pre", ...RST, SIGPIPE],
+];
+
+Deno.test({
+  name: "what only --start sees has a wrong server each, and the lecture's are judged (needs gcc)",
+  ignore: !has("gcc"),
+  async fn() {
+    const bin = await Deno.makeTempDir();
+    const programs = [...LECTURE.map(([program]) => program), "wrong"];
+    await Promise.all(programs.map((program) => compile(program, bin)));
+    const commands = [
+      ...LECTURE.map(([program, ...fails]) => ({ command: `${program} {port}`, fails })),
+      ...WRONG_C.map(([wrong, ...fails]) => ({ command: `wrong {port} ${wrong}`, fails })),
+    ];
+    await atOnce(commands, async ({ command, fails }) => {
+      const cases = command.startsWith("wrong") ? STARTED : CASES;
+      const results = await judgeStarted(`${bin}/${command}`, cases);
+      // On a busy machine there may be no time to tell: then there is a finding, not a failure.
+      const untold = results.filter(({ verdict, saw }) => verdict === "passed" && saw);
+      const failed = named(results, "failed", "not tried");
+      assertEquals(failed.filter((name) => !fails.includes(name)), [], command);
+      const missed = fails.filter((name) =>
+        ![...failed, ...untold.map((r) => r.name)].includes(name)
+      );
+      assertEquals(missed, [], command);
+    });
+    await Deno.remove(bin, { recursive: true });
+  },
+});
+
+// What wrong_client.c is told, and the case that it fails.
+const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
+  [""],
+  ["lines", "each line comes out once"],
+  ["read", "a line that comes back a byte at a time comes out whole"],
+  ["long", "a line longer than MAXLINE comes out whole"],
+  ["newline", "a last line without a newline comes out"],
+  ["stale", "when the server closes after a line the client ends, and prints nothing stale"],
+  [
+    "count",
+    "when the server closes in the middle of a line the client ends, and prints no more of it",
+  ],
+  ["reset", "when the server resets the client ends, and prints nothing stale"],
+  ["extra", "when the server says more than it was sent the client ends"],
+  [
+    "'stale at once'",
+    "when the server closes without an answer the client ends, and prints nothing stale",
+  ],
+];
+
+Deno.test({
+  name: "each case of a client has a wrong one, and the lecture's is judged (needs gcc)",
+  ignore: !has("gcc"),
+  async fn() {
+    assertEquals(WRONG_CLIENTS.flatMap(([, ...fails]) => fails), CLIENT_CASES.map((c) => c.name));
+    const bin = await Deno.makeTempDir();
+    await Promise.all(["wrong_client", "echoclient"].map((program) => compile(program, bin)));
+    const [, , , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
+    const commands = [
+      ...WRONG_CLIENTS.map(([wrong, ...fails]) => [
+        `${bin}/wrong_client {host} {port} ${wrong}`,
+        ...fails,
+      ]),
+      [`${bin}/echoclient {host} {port}`, newline, closed, silent],
+      [`${Deno.execPath()} run --allow-net ${ROOT}/client.ts {host} {port}`],
+    ];
+    const verdicts = await atOnce(commands, async ([command]) => {
+      await using trial = new ClientTrial(command, TIMEOUT);
+      const results = await Array.fromAsync(tryAll(trial, CLIENT_CASES));
+      return [command, ...named(results, "failed", "not tried")];
+    });
+    assertEquals(verdicts, commands);
+    await Deno.remove(bin, { recursive: true });
+  },
+});
+
+Deno.test("judge says that the server has ended, and how", async () => {
+  const dies = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+    for (;;) {
+      const connfd = await listener.accept();
+      if (await connfd.read(new Uint8Array(9)) === 9) {
+        console.error("one\\nno memory");
+        Deno.exit(7);
+      }
+    }`;
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(file, dies);
+  const started = new Started(`${Deno.execPath()} run -A ${file} {port}`, TIMEOUT);
+  await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
+  const [{ saw, means }] = await Array.fromAsync(tryAll(trial, CASES.slice(0, 1)));
+  assertMatch(saw ?? "", /^the server ended with exit code 7: no memory \(/);
+  assertMatch(means ?? "", /^the server ended, /);
+  await Deno.remove(file);
+});
+
+Deno.test("deno task judge --start looks into the server", async () => {
+  const server = `${Deno.execPath()} run --allow-net ${ROOT}server.ts {port}`;
+  const only = "--only=no descriptor";
+  const task = new Program(Deno.execPath(), [
+    "task",
+    "--quiet",
+    "judge",
+    `--start=${server}`,
+    only,
+  ]);
+  const { code, stdout, stderr } = await runProgram(task);
+  assertEquals(code, 0, stderr);
+  assertMatch(stdout, /\n\nok {4}no descriptor is left open\n\n1 passed\n$/);
+});
