@@ -23,8 +23,7 @@ export const MARK = "JUDGE_TRIAL";
 
 /**
  * The processes of a program: those of its session, those with its mark in their environment, and
- * the children of both. A process that has cleared its environment, left the session and lost its
- * parent isn't found.
+ * the children of both. A daemon that has cleared its environment isn't found so, but by its port.
  */
 export class Group {
   readonly #leader: number;
