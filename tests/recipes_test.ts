@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { chomp, Rio, rioWriten } from "@netp/rio/rio";
 import { openListenfd, TlsListenfd } from "@netp/rio/server";
+import { turn } from "./clock.ts";
 import { bytes, freePort, has, MemoryReader, Program, ROOT, text } from "./helpers.ts";
 
 const page = await Deno.readTextFile(`${ROOT}/docs/recipes.md`);
@@ -37,6 +38,37 @@ Deno.test("recipe: many lines", async () => {
   for (const chunk of [1, 4, 100]) {
     assertEquals(await longest(new Rio(MemoryReader.of("a\r\nlong\n\nb", chunk))), 4);
   }
+  // In pieces, whatever is cut.
+  for (const end of ["\n", "\r\n", ""]) {
+    for (const length of [8189, 8190, 8191, 8192, 20_000]) {
+      const input = `a\r\n${"x".repeat(length)}${end}`;
+      assertEquals(await longest(new Rio(MemoryReader.of(input, 9000))), length);
+    }
+  }
+});
+
+Deno.test("recipe: a server of a line protocol", async () => {
+  const { shout } = await recipe("A server of a line protocol");
+  const listenfd = openListenfd(0, LOCAL);
+  const stop = new AbortController();
+  const served = shout(listenfd, stop.signal);
+  const clients = await Promise.all(
+    [1, 2].map(() => Deno.connect({ hostname: "127.0.0.1", port: listenfd.addr.port })),
+  );
+  for (const clientfd of clients) {
+    await rioWriten(clientfd, bytes("one\ntwo\n"));
+    const rio = new Rio(clientfd);
+    assertEquals(text((await rio.readline())!), "ONE\n");
+    assertEquals(text((await rio.readline())!), "TWO\n");
+  }
+  stop.abort();
+  for (const clientfd of clients) { // who is connected can finish
+    await rioWriten(clientfd, bytes("three\nfou"));
+    await clientfd.closeWrite();
+    assertEquals((await Array.fromAsync(new Rio(clientfd))).map(text), ["THREE\n"]);
+    clientfd.close();
+  }
+  assertEquals((await served).closed.done, 2);
 });
 
 Deno.test("recipe: Redis", async () => {
@@ -46,6 +78,7 @@ Deno.test("recipe: Redis", async () => {
       ["$13\r\nhello\r\nworld!\r\n", "hello\r\nworld!"],
       ["$0\r\n\r\n", ""],
       ["$-1\r\n", null],
+      ["$5\r\n\xef\xbb\xbfhi\r\n", "\ufeffhi"],
     ]
   ) {
     const port = serveOnce(async (connfd, rio) => {
@@ -59,6 +92,9 @@ Deno.test("recipe: Redis", async () => {
   for (
     const [answer, message] of [
       ["$13\r\nhel", "the value is cut off"],
+      ["$5\r\nhello", "the value is cut off"],
+      ["$5\r\nhello!\r\n", "the value is cut off"],
+      ["$999999999\r\nhello", "the value is cut off"], // without memory for a gigabyte
       ["-ERR no\r\n", "not a value: -ERR no"],
       ["$99999999999\r\n", "not a value"],
     ]
@@ -121,6 +157,11 @@ Deno.test("recipe: HTTP, head and body", async () => {
       [`HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(200)}\r\n`, "the head is cut off, or too long"],
       [`HTTP/1.1 200 OK\r\nA: ${"b".repeat(9000)}\r\n\r\n`, "no delimiter"],
       ["HTTP/1.1 200 OK\r\nno header\r\n\r\n", ""],
+      ...["0x5", "5e0", "+5", "", "-5", "5, 5", "5.0", " 5 5"].map((length) => [
+        `HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\nhello`,
+        `a body of "${length.trim()}" bytes`,
+      ]),
+      ["HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\nhello", "the body is too long"],
     ]
   ) {
     const port = serveOnce(async (connfd, rio) => {
@@ -128,6 +169,56 @@ Deno.test("recipe: HTTP, head and body", async () => {
       await rioWriten(connfd, bytes(answer));
     });
     await assertRejects(() => get("127.0.0.1", port, "/"), Error, message);
+  }
+});
+
+Deno.test("recipe: HTTP, a body that ends with the connection is bounded too", async () => {
+  const { get } = await recipe("HTTP, head and body");
+  const port = serveOnce(async (connfd, rio) => {
+    while (chomp((await rio.readline())!).length > 0);
+    const body = new Uint8Array(2 ** 20 + 1).fill(0x61);
+    await rioWriten(connfd, bytes("HTTP/1.1 200 OK\r\n\r\n")).then(() => rioWriten(connfd, body))
+      .catch(() => {}); // the client has enough
+  });
+  await assertRejects(() => get("127.0.0.1", port, "/"), Error, "the body is too long");
+});
+
+Deno.test("recipe: JSON lines", async () => {
+  const { values } = await recipe("JSON lines");
+  const lines = [{ a: 1 }, "x".repeat(500_000), null, [2]];
+  for (const end of ["", "\n"]) {
+    const input = lines.map((value) => JSON.stringify(value)).join("\r\n") + end;
+    assertEquals(await Array.fromAsync(values(MemoryReader.of(input, 60_000))), lines);
+  }
+  const long = JSON.stringify("x".repeat(2 ** 20));
+  const read = (input: string) => Array.fromAsync(values(MemoryReader.of(input, 60_000)));
+  await assertRejects(() => read(long), Deno.errors.InvalidData);
+  await assertRejects(() => read(`1\n{"cut`), SyntaxError);
+});
+
+Deno.test("recipe: replies of several lines", async () => {
+  const { reply } = await recipe("Replies of several lines: SMTP");
+  const rio = (input: string, chunk: number) =>
+    new Rio(MemoryReader.of(input, chunk), { delimiter: "\r\n", tooLong: "throw" });
+  for (const chunk of [1, 5, 100]) {
+    const replies = rio("220 hello\r\n250-one\r\n250-\r\n250 two\nnot\r\n354\r\n", chunk);
+    assertEquals(await reply(replies), { code: 220, lines: ["hello"] });
+    assertEquals(await reply(replies), { code: 250, lines: ["one", "", "two\nnot"] });
+    assertEquals(await reply(replies), { code: 354, lines: [""] });
+  }
+  for (
+    const [input, message] of [
+      ["", "cut off"],
+      ["250-one\r\n", "cut off"],
+      ["250 one", "cut off"],
+      ["250 one\n", "cut off"],
+      ["250-one\r\n251 two\r\n", "no reply: 251 two"],
+      ["hello\r\n", "no reply: hello"],
+      ["2500 one\r\n", "no reply"],
+      ["250-one\r\n".repeat(101), "too long"],
+    ]
+  ) {
+    await assertRejects(() => reply(rio(input, 9)), Error, message);
   }
 });
 
@@ -148,6 +239,8 @@ Deno.test("recipe: a length before each message", async () => {
       [frame(values).slice(0, 20), "cut off"],
       ["Content-Type: json\r\n\r\n{}", "a message of NaN bytes"],
       ["Content-Length: 99999999999\r\n\r\n{}", "a message of 99999999999 bytes"],
+      ["Content-Length: 0x5\r\n\r\n12345", "a message of NaN bytes"],
+      ["Content-Length: 16777216\r\n\r\n{}", "cut off"],
     ]
   ) {
     const rio = new Rio(MemoryReader.of(input, 9));
@@ -160,15 +253,24 @@ Deno.test("recipe: STARTTLS, as a client", async () => {
   const [ca, cert, key] = await Promise.all(
     ["ca", "cert", "key"].map((name) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`)),
   );
-  for (const answer of ["220 go ahead\r\n", "220 go\r\n250 in the clear\r\n", "454 no\r\n"]) {
+  const ANSWERS = [
+    "220 go ahead\r\n",
+    "220-go\r\n220 ahead\r\n",
+    "220 go\r\n250 in the clear\r\n",
+    "454 no\r\n",
+    "454-no\r\n454 220 \r\n",
+    "220-\r\n".repeat(200),
+  ];
+  for (const answer of ANSWERS) {
+    const good = ANSWERS.indexOf(answer) < 2;
     const listenfd = openListenfd(0, LOCAL);
     const served = (async () => {
       const connfd = await listenfd.accept();
-      await rioWriten(connfd, bytes("220 hello\r\n"));
+      await rioWriten(connfd, bytes("220-hello\r\n220-220 \r\n220 who are you\r\n"));
       assertEquals(text((await new Rio(connfd).readline())!), "STARTTLS\r\n");
       await rioWriten(connfd, bytes(answer));
-      if (answer !== "220 go ahead\r\n") {
-        assertEquals(await connfd.read(new Uint8Array(1)), null);
+      if (!good) {
+        await connfd.read(new Uint8Array(1)).catch(() => {}); // it closes, or resets
         connfd.close();
         return listenfd.close();
       }
@@ -185,7 +287,7 @@ Deno.test("recipe: STARTTLS, as a client", async () => {
       listenfd.close();
     })();
     const attempt = startTls("127.0.0.1", listenfd.addr.port, [ca]);
-    if (answer === "220 go ahead\r\n") {
+    if (good) {
       using tlsfd = await attempt;
       assertEquals(text((await new Rio(tlsfd).readline())!), "250 in secret\r\n");
     } else {
@@ -209,16 +311,71 @@ Deno.test("recipe: a deadline for each line", async () => {
 
 Deno.test("recipe: commands, none of them too long", async () => {
   const { commands } = await recipe("Commands, none of them too long");
-  const input = `NOOP\r\n${"x".repeat(600)} QUIT\r\nRSET\r\n`;
-  for (const chunk of [1, 100, 1000]) {
-    assertEquals(await Array.fromAsync(commands(MemoryReader.of(input, chunk))), [
-      "NOOP",
-      "TOO LONG",
-      "RSET",
-    ]);
+  const input = `NOOP\r\n${"x".repeat(600)} QUIT\r\n\xef\xbb\xbfRSET\r\n`;
+  for (const end of ["", "DELETE /home/user/tmp", "\r"]) { // the client has gone
+    for (const chunk of [1, 100, 1000]) {
+      assertEquals(await Array.fromAsync(commands(MemoryReader.of(input + end, chunk))), [
+        "NOOP",
+        "TOO LONG",
+        "\ufeffRSET",
+      ]);
+    }
   }
   const broken = new MemoryReader(["NOOP\r\n", new Error("reset")]);
   await assertRejects(() => Array.fromAsync(commands(broken)), Error, "reset");
+});
+
+Deno.test("recipe: what a read that was given up leaves behind", async () => {
+  // A process that would wait for its standard input ends.
+  const section = page.split("\n## What a read that was given up leaves behind\n")[1];
+  const code = /^```ts ignore\n([^]*?)^```$/m.exec(section)![1];
+  const dir = await Deno.makeTempDir();
+  const file = `${dir}/recipe.ts`;
+  await Deno.writeTextFile(
+    file,
+    code.replace(`"@netp/rio"`, `"${ROOT}/mod.ts"`) +
+      "\nawait answerWithin(Number(Deno.args[0]));\n",
+  );
+  for (const [ms, input, printed] of [["20", "", "no answer\n"], ["60000", "yes\n", "yes\n"]]) {
+    await using program = new Program(Deno.execPath(), ["run", "--quiet", "--no-check", file, ms]);
+    await program.write(input);
+    await program.stdout.until(new RegExp(printed));
+    assertEquals((await program.process.status).code, 0);
+  }
+  await Deno.remove(dir, { recursive: true });
+
+  // TLS can't begin.
+  using listenfd = openListenfd(0, LOCAL);
+  const clientfd = await Deno.connect({ port: listenfd.addr.port });
+  using _connfd = await listenfd.accept();
+  const signal = AbortSignal.timeout(1);
+  await assertRejects(() => new Rio(clientfd).readline({ signal }), DOMException);
+  await assertRejects(() => Deno.startTls(clientfd), Deno.errors.Busy);
+});
+
+Deno.test("recipe: what is written to a file", async () => {
+  const { tail } = await recipe("What is written to a file: tail -f");
+  const path = await Deno.makeTempFile();
+  {
+    using file = await Deno.open(path);
+    using log = await Deno.open(path, { append: true });
+    const stop = new AbortController();
+    const lines = tail(file, stop.signal);
+    const write = (part: string) => rioWriten(log, bytes(part));
+    await write("one\ntw");
+    assertEquals(text((await lines.next()).value), "one\n");
+    const next = lines.next();
+    const early = await Promise.race([next, turn().then(() => "held back")]);
+    assertEquals(early, "held back");
+    await write("o\n");
+    assertEquals(text((await next).value), "two\n");
+    const last = lines.next();
+    stop.abort();
+    assertEquals((await last).done, true);
+    const broken = tail(new MemoryReader(["a\n", new Error("gone")]), new AbortController().signal);
+    await assertRejects(() => Array.fromAsync(broken), Error, "gone");
+  }
+  await Deno.remove(path);
 });
 
 Deno.test("recipe: web streams", async () => {
@@ -226,6 +383,20 @@ Deno.test("recipe: web streams", async () => {
   const [head, rest] = await headAndRest(new Blob(["head\nbody\n", "and more"]).stream());
   assertEquals(text(head), "head\n");
   assertEquals(await new Response(rest).text(), "body\nand more");
+
+  let cancelled: unknown;
+  const stream = new ReadableStream({
+    start(controller) {
+      for (const part of ["", "he", "", "ad\nbo"]) controller.enqueue(bytes(part));
+    },
+    cancel: (reason) => void (cancelled = reason),
+  });
+  const [line, body] = await headAndRest(stream);
+  assertEquals(text(line), "head\n");
+  const reader = body.getReader();
+  assertEquals(text((await reader.read()).value), "bo");
+  await reader.cancel("enough");
+  assertEquals(cancelled, "enough");
 });
 
 Deno.test("recipe: records that end in a NUL", async () => {
