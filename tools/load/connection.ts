@@ -150,8 +150,10 @@ export class Connection {
     const { tally } = this.#options;
     tally.faults[kind] = (tally.faults[kind] ?? 0) + 1;
     tally.lost += this.#issued - this.#done;
-    this.#done = this.#issued;
-    if (!this.#stopped && this.#issued < this.#limit) this.#down ??= performance.now();
+    const now = performance.now();
+    this.#record(this.#issued, now);
+    const since = this.#late === undefined ? now : this.#moved;
+    if (!this.#stopped && this.#issued < this.#limit) this.#down ??= since;
     this.#fd?.[Symbol.dispose]();
     this.#fd = undefined;
   }
@@ -235,16 +237,21 @@ export class Connection {
 
   /** Records the round trips of the lines that have come back. */
   #complete(now: number): void {
-    const { length, depth, tally } = this.#options;
+    const { length, tally } = this.#options;
     const done = Math.floor(this.#back / length);
     if (done === this.#done) return;
-    for (let line = this.#done; line < done; line++) {
-      tally.histogram.record(now - this.#times[line % depth]);
-    }
-    this.#done = done;
+    tally.lines += done - this.#done;
+    this.#record(done, now);
     if (!this.#answered) tally.answered++;
     this.#answered = true;
     this.#endOutage(now);
+  }
+
+  /** Records the times of the lines up to `line`, and is done with them. */
+  #record(line: number, now: number): void {
+    const { depth, tally: { histogram } } = this.#options;
+    for (let i = this.#done; i < line; i++) histogram.record(now - this.#times[i % depth]);
+    this.#done = line;
   }
 
   #endOutage(now: number): void {
@@ -322,10 +329,7 @@ export class Connection {
   end(now: number): void {
     this.close();
     this.stop(now);
-    const { depth, tally } = this.#options;
-    for (; this.#done < this.#issued; this.#done++) {
-      tally.histogram.record(now - this.#times[this.#done % depth]);
-    }
+    this.#record(this.#issued, now);
   }
 
   /** Closes the connection at once. */

@@ -30,7 +30,7 @@ export interface LoadResult {
   time: number;
   /** Lines that came back in that time. */
   lines: number;
-  /** Round trips of those lines, and of lines owed or due at the end, which count with their age. */
+  /** Round trips of those lines, and the ages of lines lost, and of those owed or due at the end. */
   histogram: Histogram;
   /** Lines that were due but couldn't be sent, because the peer owed `depth` lines. */
   unsent: number;
@@ -44,7 +44,7 @@ export interface LoadResult {
   faults: Partial<Record<FaultKind, number>>;
   /** Lines that were in flight at these faults. */
   lost: number;
-  /** The most milliseconds from a fault until a line came back on the connection's successor. */
+  /** The most milliseconds from a fault, or from the last byte before a timeout, to the next line. */
   outage: number;
   /**
    * CPU use per thread of this program, 0 to 1. Near 1 this program is the bottleneck,
@@ -81,7 +81,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
   const endSecond = async () => {
     const tally = await take("take");
     const end = performance.now() - begin!;
-    lines += tally.histogram.count;
+    lines += tally.lines;
     const { user, system } = process.cpuUsage(cpu);
     busy = (user + system) / 1000 / end / threads.length;
     const second = { end, time: end - last, tally };

@@ -47,8 +47,8 @@ export function showProgress(time: number): Progress | undefined {
   }, () => {}); // can't be loaded: no bar
   let ticker: ReturnType<typeof setInterval> | undefined;
   return {
-    second({ time, tally: { histogram } }) {
-      speed = `${Math.round(histogram.count / time * 1000).toLocaleString("en")} lines/s`;
+    second({ time, tally: { lines } }) {
+      speed = `${Math.round(lines / time * 1000).toLocaleString("en")} lines/s`;
     },
     async end() {
       ended = true;

@@ -24,7 +24,10 @@ export function summary(result: LoadResult, { shape }: Plan): string {
     (due === undefined ? `, this client ${(busy * 100).toFixed(0)} % busy` : ""),
   ];
   if (unsent > 0) {
-    text.push(`${count(unsent, "line")} were due and couldn't be sent: the peer owed too many`);
+    const why = onFault === "count"
+      ? "the peer owed too many or was away"
+      : "the peer owed too many";
+    text.push(`${count(unsent, "line")} were due and couldn't be sent: ${why}`);
   }
   if (onFault === "count") text.push(counted(result));
   if (histogram.count > 0) {
@@ -39,14 +42,13 @@ function counted({ faults, lost, outage }: LoadResult): string {
   const kinds = Object.entries(faults).map(([kind, n]) => `${en(n)} ${kind}`);
   if (kinds.length === 0) return "no faults";
   return `faults: ${kinds.join(", ")}; ${count(lost, "line")} lost; ` +
-    `served again after ${round(outage / 1000)} s at most`;
+    `a connection was out of service for ${round(outage / 1000)} s at most`;
 }
 
 /** A second as a line of JSON. */
 export function jsonSecond({ end, time, tally }: Second, { shape }: Plan): string {
   const { length, onFault } = shape;
-  const { histogram, faults, lost } = tally;
-  const { count: lines } = histogram;
+  const { lines, histogram, faults, lost } = tally;
   const rates = speed(lines, time, length);
   return json({
     seconds: round(end / 1000),

@@ -5,8 +5,21 @@ import { type Counts, Histogram } from "./histogram.ts";
 /** A tally's data, as posted to another thread. */
 export type Taken = Omit<Tally, "histogram" | "take" | "add"> & { counts: Counts };
 
+const NOTHING = {
+  lines: 0,
+  opened: 0,
+  asked: 0,
+  answered: 0,
+  unsent: 0,
+  lost: 0,
+  outage: 0,
+};
+
 /** Counts since it was last taken. */
 export class Tally {
+  /** Lines that came back. */
+  lines = 0;
+  /** Their round trips, and the ages of lines that were lost, and of those owed or due at the end. */
   readonly histogram = new Histogram();
   /** Connections opened. */
   opened = 0;
@@ -23,21 +36,14 @@ export class Tally {
 
   /** Returns all counts and resets them to 0. */
   take(): Taken {
-    const { opened, asked, answered, unsent, faults, lost, outage } = this;
-    this.opened =
-      this.asked =
-      this.answered =
-      this.unsent =
-      this.lost =
-      this.outage =
-        0;
-    this.faults = {};
-    const counts = this.histogram.take();
-    return { opened, asked, answered, unsent, faults, lost, outage, counts };
+    const { histogram, ...counters } = this;
+    Object.assign(this, NOTHING, { faults: {} });
+    return { ...counters, counts: histogram.take() };
   }
 
   /** Adds what was taken from another tally. */
-  add({ opened, asked, answered, unsent, faults, lost, outage, counts }: Taken): void {
+  add({ lines, opened, asked, answered, unsent, faults, lost, outage, counts }: Taken): void {
+    this.lines += lines;
     this.opened += opened;
     this.asked += asked;
     this.answered += answered;
