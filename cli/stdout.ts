@@ -79,7 +79,7 @@ export class Stdout implements Writer {
     while (times > 0) {
       const room = Math.floor((BLOCK - this.#length) / p.length);
       const now = Math.min(times, room);
-      await (now > 0 ? this.print(p, now, giver) : this.flush(giver));
+      await (now > 0 ? this.print(p, now, giver) : this.#begin(giver));
       times -= now;
     }
   }
@@ -89,6 +89,13 @@ export class Stdout implements Writer {
    * @throws {Error} The error of this or an earlier write, or the reason of the giver's signal.
    */
   async flush(giver?: Giver): Promise<void> {
+    await this.#begin(giver);
+    if (this.#writing) await this.#written(giver);
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  /** Begins to write everything buffered, after the write under way: then there is room. */
+  async #begin(giver?: Giver): Promise<void> {
     while (this.#writing) await this.#written(giver);
     if (this.#error !== undefined) throw this.#error;
     clearTimeout(this.#timer);
@@ -98,8 +105,6 @@ export class Stdout implements Writer {
     [this.#buf, this.#spare] = [this.#spare, this.#buf];
     this.#length = 0;
     this.#write(bytes);
-    await this.#written(giver);
-    if (this.#error !== undefined) throw this.#error;
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
