@@ -41,7 +41,7 @@ const SERVER_LOADS = [
 ];
 const CLIENT_LOADS = [[1, 1, 64], [50, 1, 64], [1000, 1, 64], [50, 16, 64], [50, 16, 8000]];
 /** Turns matter only with many connections: the curve measures them. */
-const PEERS = Object.keys(SERVERS).filter((name) => !name.includes("by turns"));
+const PEERS = Object.keys(SERVERS);
 const FILE_SIZE = 100_000_000;
 
 const given = effort(0.3, 3);

@@ -1,7 +1,6 @@
 /**
  * `deno task bench:server [SECONDS] [ROUNDS] [CLIENTS...]`: our server with 50 to 3000 clients,
- * beside a plain loop that a Deno setting makes fair, and our server without that setting, where
- * its reads take turns.
+ * beside a plain loop that a setting of the runtime makes fair.
  */
 import { effort, printMissing } from "./run.ts";
 import { type Load, measureServers } from "./servers.ts";
@@ -14,7 +13,7 @@ export function curve(clients: number[] = CLIENTS): Load[] {
 }
 
 /** The servers of the curve. */
-export const CURVE_SERVERS = ["ours, --quiet", "ours, --quiet, by turns", "plain Deno, fair"];
+export const CURVE_SERVERS = ["ours, --quiet", "plain Deno, fair"];
 
 if (import.meta.main) {
   const clients = Deno.args.slice(2).map(Number);

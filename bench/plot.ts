@@ -15,7 +15,6 @@ const GRID = "#7a7a7a40";
 const COLOURS: Record<string, string> = {
   "ours, --quiet": "#e8590c",
   "ours": "#f59f00",
-  "ours, --quiet, by turns": "#f783ac",
   "ours, --workers=2": "#d9480f",
   "plain Deno": "#94a3b8",
   "plain Deno, fair": "#64748b",

@@ -41,7 +41,6 @@ interface Server {
 const FAIR = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "100" };
 const ours = (...flags: string[]): Server => ({
   command: (port) => deno("../server.ts", port, "--concurrency=10000", "--backlog=4096", ...flags),
-  env: FAIR, // like `deno task server`
 });
 const plain = (port: string) => deno("peers/plain_echo.ts", port);
 const compiled = (program: string | undefined, max?: number): Server => ({
@@ -61,7 +60,6 @@ export const SERVERS: Record<string, Server> = {
   "ours": ours(),
   "ours, --quiet": ours("--quiet"),
   "ours, --workers=2": ours("--workers=2"),
-  "ours, --quiet, by turns": { ...ours("--quiet"), env: {} },
   "plain Deno": { command: plain },
   "plain Deno, fair": { command: plain, env: FAIR },
   "node:net in Deno": { command: (port) => deno("peers/node_pipe.mjs", port) },

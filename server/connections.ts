@@ -1,9 +1,9 @@
 /** A server's connections: how many at once, for how long, and why each ended. */
 import { isReset } from "../net/errors.ts";
 import { checkTime, sleep } from "../net/time.ts";
+import { Turns } from "../net/turns.ts";
 import { checkRange } from "../rio.ts";
 import { type Conn, Connfd, isTcp } from "./connfd.ts";
-import { Turns } from "./turns.ts";
 
 /** The limits on a server's connections. */
 export interface ConnectionOptions {

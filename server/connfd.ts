@@ -1,6 +1,6 @@
 /** The connected descriptor that a handler receives. */
 import type { Reader, Writer } from "../rio.ts";
-import type { Turns } from "./turns.ts";
+import { Share, type Turns } from "../net/turns.ts";
 
 /**
  * A write of fewer bytes sets TCP_NODELAY. Otherwise the next small write would wait for the
@@ -40,6 +40,7 @@ export class Connfd implements Reader, Writer {
   /** The address that the other end connected to; also set by a PROXY header. */
   localAddr: Deno.Addr;
   readonly #turns: Turns;
+  readonly #share = new Share();
   // Fields, not an object of their own: with thousands of clients a cache miss per echo counts.
   #calls = 0;
   #writing = false;
@@ -63,7 +64,7 @@ export class Connfd implements Reader, Writer {
   read(p: Uint8Array): Promise<number | null> {
     this.#calls++;
     this.#writing = false;
-    return this.#turns.read(this.conn, p);
+    return this.#turns.read(this.conn, p, this.#share);
   }
 
   /**
@@ -73,6 +74,7 @@ export class Connfd implements Reader, Writer {
   write(p: Uint8Array): Promise<number> {
     this.#calls++;
     this.#writing = true;
+    this.#share.wrote(p.length);
     if (!this.#noDelay && p.length < SMALL_WRITE) this.#setNoDelay();
     return this.conn.write(p);
   }

@@ -53,7 +53,6 @@ Deno.test({
     const text = await bench("curve.ts", 0.05, 1, 50, 130);
     assertEquals([...table(text).keys()], [
       "ours, --quiet",
-      "ours, --quiet, by turns",
       "plain Deno, fair",
     ]);
     assert(text.includes("| 130 connections, depth 1, 64 B |"));

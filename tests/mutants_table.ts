@@ -195,7 +195,7 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "server/turns.ts",
+    "net/turns.ts",
     [
       "a full poll ends a round",
       "ended > 0 && ended < CHUNK ||",

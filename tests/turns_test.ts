@@ -1,7 +1,7 @@
 /** The turns of many busy connections. */
 import { assert, assertEquals } from "@std/assert";
-import { Turns } from "../server/turns.ts";
-import { turn } from "./clock.ts";
+import { Share, Turns } from "../net/turns.ts";
+import { Clock, turn } from "./clock.ts";
 
 /** Reads of many connections, which end when the test says so. */
 class Reads {
@@ -24,7 +24,10 @@ class Reads {
 
   /** Asks for so many reads. */
   ask(n: number): Promise<number | null>[] {
-    return Array.from({ length: n }, () => this.#turns.read(this.#conn, new Uint8Array(1)));
+    return Array.from(
+      { length: n },
+      () => this.#turns.read(this.#conn, new Uint8Array(1), new Share()),
+    );
   }
 
   /** Asks for so many, and waits until they have begun. */
@@ -41,9 +44,7 @@ class Reads {
   }
 }
 
-const NOT_FAIR = { ignore: Deno.env.has("DENO_TOKIO_MAX_IO_EVENTS_PER_TICK") };
-
-Deno.test({ ...NOT_FAIR, name: "a few connections read at once, many in their turn" }, () => {
+Deno.test("a few connections read at once, many in their turn", () => {
   for (const [readers, begun] of [[119, 119], [120, 0]]) {
     const reads = new Reads(readers);
     reads.ask(readers);
@@ -51,7 +52,7 @@ Deno.test({ ...NOT_FAIR, name: "a few connections read at once, many in their tu
   }
 });
 
-Deno.test({ ...NOT_FAIR, name: "a turn begins no more reads than fit a poll" }, async () => {
+Deno.test("a turn begins no more reads than fit a poll", async () => {
   const reads = new Reads(200);
   reads.ask(200);
   for (const begun of [60, 120, 180, 200]) {
@@ -61,7 +62,6 @@ Deno.test({ ...NOT_FAIR, name: "a turn begins no more reads than fit a poll" }, 
 });
 
 Deno.test({
-  ...NOT_FAIR,
   name: "a round isn't over while polls are full: somebody is left who was ready",
 }, async () => {
   const reads = new Reads(200);
@@ -82,7 +82,6 @@ Deno.test({
 });
 
 Deno.test({
-  ...NOT_FAIR,
   name: "a round is over when the kernel was asked, and nobody was ready",
 }, async () => {
   const reads = new Reads(200);
@@ -93,7 +92,7 @@ Deno.test({
   assert(turns >= 61 && turns < 100, `${turns} turns`);
 });
 
-Deno.test({ ...NOT_FAIR, name: "a read that fails makes room as any other" }, async () => {
+Deno.test("a read that fails makes room as any other", async () => {
   const reads = new Reads(200);
   const [first] = reads.ask(1);
   await turn();
@@ -104,11 +103,30 @@ Deno.test({ ...NOT_FAIR, name: "a read that fails makes room as any other" }, as
   assertEquals(reads.begun.length, 2);
 });
 
-Deno.test({ ...NOT_FAIR, name: "a read that throws rejects, and is over" }, async () => {
+Deno.test("a read that throws rejects, and is over", async () => {
   const reads = new Reads(200);
   reads.broken = true;
   const [read] = reads.ask(1);
   assertEquals(await read.catch((error) => error.message), "at once");
   reads.broken = false;
   await reads.begin(1);
+});
+
+Deno.test("who has had his share pauses for the others; a single connection never does", async () => {
+  using clock = new Clock();
+  for (const [readers, pauses] of [[1, false], [2, true], [500, true]] as const) {
+    const turns = new Turns();
+    turns.readers = readers;
+    const share = new Share();
+    let reads = 0;
+    const conn = { read: (p: Uint8Array) => Promise.resolve((reads++, p.length)) };
+    const p = new Uint8Array(16_384);
+    const echoing = (async () => {
+      for (let i = 0; i < 100; i++) share.wrote((await turns.read(conn, p, share))!);
+    })();
+    for (let i = 0; i < 300; i++) await turn();
+    assertEquals(reads < 100, pauses, `${readers}: ${reads}`);
+    while (reads < 100) await clock.pass(1);
+    await echoing;
+  }
 });

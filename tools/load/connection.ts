@@ -1,6 +1,7 @@
 /** One connection of a load: sends lines, and compares every byte that comes back. */
 import { reason } from "../../net/errors.ts";
 import { within } from "../../net/time.ts";
+import type { Turns } from "../../net/turns.ts";
 import { Fault, type FaultKind, type Place } from "./fault.ts";
 import { Lines } from "./lines.ts";
 import type { Schedule } from "./schedule.ts";
@@ -11,6 +12,8 @@ export type LoadConn = Pick<Deno.Conn<Deno.Addr>, "read" | "write" | "closeWrite
 
 /** Options shared by all connections of a thread. */
 export interface ConnectionOptions {
+  /** Of all connections of the thread. */
+  turns: Turns;
   /** Opens the connection of that number. */
   connect: (connection: number) => Promise<LoadConn>;
   /** The number of connections, over all threads. */
@@ -198,7 +201,7 @@ export class Connection {
     for (;;) {
       let n;
       try {
-        n = await fd.read(buf);
+        n = await this.#options.turns.inTurn(fd, buf);
       } catch (error) {
         if (this.#closed || this.#finished) return;
         throw this.#late ?? Fault.of(error, this.#place);

@@ -1,4 +1,5 @@
 /** The load generator of one thread, with its share of the connections. */
+import { Turns } from "../../net/turns.ts";
 import { checkRange } from "../../rio.ts";
 import { Connection, type LoadConn } from "./connection.ts";
 import { MAX_CONNECTIONS, MAX_LINES, MIN_LENGTH } from "./lines.ts";
@@ -79,8 +80,11 @@ export class Generator implements Thread {
     const { rate, connections } = shape;
     this.#timeout = shape.timeout;
     this.#schedule = rate === undefined ? undefined : new Schedule(rate, connections);
+    const turns = new Turns();
+    turns.readers = to - from;
     const options = {
       ...shape,
+      turns,
       connect,
       schedule: this.#schedule,
       tally: this.#tally,

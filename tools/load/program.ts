@@ -4,7 +4,6 @@ import type { Flags } from "../../cli/flags.ts";
 import { run } from "../../cli/program.ts";
 import { onSignal, signalCode } from "../../cli/signals.ts";
 import type { Stdout } from "../../cli/stdout.ts";
-import { FEW } from "../../net/fairness.ts";
 import { rioWriten } from "../../rio.ts";
 import { COMMAND_LINE, loadFlags, type Plan, planned } from "./command_line.ts";
 import { drive, type LoadResult } from "./drive.ts";
@@ -13,7 +12,7 @@ import { EXIT_CODES } from "./fault.ts";
 import { Generator, type Thread } from "./generator.ts";
 import { showProgress } from "./progress.ts";
 import { jsonSecond, jsonSummary, summary } from "./report.ts";
-import { makeFair, startWorkers } from "./workers.ts";
+import { startWorkers } from "./workers.ts";
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const plan = await loadFlags(flags);
@@ -45,15 +44,11 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return code;
 }
 
-/** Uses this thread, or workers if asked for or if they are fairer. */
+/** Uses this thread, or workers if asked for. */
 async function startThreads({ shape, endpoint, workers }: Plan): Promise<Thread[]> {
   const { connections, timeout } = shape;
-  const fairness = makeFair(connections / (workers ?? 1));
-  if (fairness === "unfair") log(UNFAIR);
-  if (workers === undefined && fairness !== "fair in a new thread") {
-    return [new Generator(connector(endpoint, timeout), shape, 0, connections)];
-  }
-  return await startWorkers(workers ?? 1, shape, endpoint);
+  if (workers !== undefined) return await startWorkers(workers, shape, endpoint);
+  return [new Generator(connector(endpoint, timeout), shape, 0, connections)];
 }
 
 /** Whether one connection was served, and all others waited for it. */
@@ -68,10 +63,6 @@ function iterative({ asked }: LoadResult): string {
   return `load: one connection of ${asked} was answered, the others waited: the server seems to serve ` +
     "one client at a time (ours has --concurrency=N)";
 }
-
-const UNFAIR =
-  `load: ${FEW} or more connections in a thread starve one another, and long round trips are\n` +
-  "this program's own; deno task load prevents it (--allow-read --allow-env), or more --workers";
 
 /** Runs the program. */
 export async function program(): Promise<never> {

@@ -1,5 +1,4 @@
 /** The threads of a load, seen from the main thread; worker.ts runs in them. */
-import { FEW, isFair, mayConfigure, SETTING } from "../../net/fairness.ts";
 import type { Endpoint } from "./connect.ts";
 import { Fault } from "./fault.ts";
 import type { Shape, Thread } from "./generator.ts";
@@ -25,21 +24,6 @@ export type Answer =
   );
 
 const MODULE = new URL("./worker.ts", import.meta.url);
-/** Whether a thread serves its connections fairly. */
-export type Fairness = "fair" | "unfair" | "fair in a new thread";
-
-/**
- * Makes threads started from now on fair to this many connections each, if permissions allow it.
- * Otherwise a thread with `FEW` or more starves some of them, and the delay would be blamed on
- * the server.
- */
-export function makeFair(connections: number): Fairness {
-  if (connections < FEW || isFair()) return "fair";
-  if (!mayConfigure() || !mayStart()) return "unfair";
-  Deno.env.set(SETTING, "100");
-  return "fair in a new thread";
-}
-
 /** Whether a worker can be started, which needs permission to read its file. */
 function mayStart(): boolean {
   if (MODULE.protocol !== "file:") return true;
