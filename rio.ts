@@ -1,7 +1,7 @@
 /**
  * The RIO (robust I/O) package of CS:APP: bounded byte lines and exact-n reads on one buffer, over
- * anything with a `read` method. The names are those of csapp.c, in camelCase. The file stands
- * alone: it imports nothing at run time, and runs in Deno, Node and Bun.
+ * anything with a `read` method, in Deno, Node and Bun. The names are those of csapp.c, in
+ * camelCase. The file stands alone: it imports nothing at run time.
  *
  * A byte takes three steps: `Rio.#read` reads it into the buffer, `LineBuffer.find` finds where its
  * line ends, `LineBuffer.move` or `take` gives it out.
@@ -31,8 +31,7 @@ const MAX_EMPTY_READS = 100; // in a row: a hang, as in Go's bufio
 export interface ReadOptions {
   /**
    * Gives the call up: it rejects with the signal's reason. `AbortSignal.timeout(ms)` sets a
-   * deadline. The read below stays under way, and a {@linkcode Rio} keeps its bytes for the next
-   * call.
+   * deadline. The read below stays under way; a {@linkcode Rio} keeps its bytes for the next call.
    */
   signal?: AbortSignal;
 }
@@ -46,14 +45,13 @@ export interface RioOptions {
   bufsize?: number;
   /**
    * Bytes of the longest line, its delimiter included: up to `bufsize`, or to 2^30 if that isn't
-   * given. By default `MAXLINE - 1`, or `bufsize` if that is less. {@linkcode Rio.readlineb} takes
-   * its bound as an argument instead.
+   * given. By default `MAXLINE - 1`, or `bufsize` if that is less.
    */
   maxline?: number;
   /**
    * What happens to a longer line. By default it is split into pieces of `maxline` bytes, as in C:
-   * JSON of 100 KiB comes in 13 of them. With `"throw"` the read rejects with
-   * `Deno.errors.InvalidData`, and the next one goes on after that line.
+   * JSON of 100 KiB comes in 13. With `"throw"` the read rejects with `Deno.errors.InvalidData`, and
+   * the next one goes on after that line.
    */
   tooLong?: "split" | "throw";
   /** What ends a line: a byte, 0 to 255, or several, such as `"\r\n"`; `\n` by default. */
@@ -220,7 +218,31 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#wait({ goal, limit, take, signal: options?.signal });
+    return this.#wait(goal, limit, take, options?.signal);
+  }
+
+  /** Reads until what is asked for has come. */
+  #wait<T>(goal: Goal, limit: number, take: (n: number) => T, signal?: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const read = () => {
+        this.#waiting = true;
+        this.#read(signal).then((count) => {
+          this.#waiting = false;
+          try {
+            this.#land(count);
+            const n = this.#find(goal, limit);
+            if (n < 0) read();
+            else resolve(take(n));
+          } catch (error) {
+            reject(error);
+          }
+        }, (error) => {
+          this.#waiting = false;
+          reject(error);
+        });
+      };
+      read();
+    });
   }
 
   /** Checks that a call may begin. */
@@ -234,34 +256,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     const n = this.#buffer.find(goal, limit);
     if (n === 0) this.#buffer.ended = false; // EOF is reported once
     return n;
-  }
-
-  /**
-   * Reads until the buffer holds what is asked for. The first read, mostly the only one, does
-   * without an async function: that would be a twentieth of a busy server's time.
-   */
-  #wait<T>(wait: Wait<T>): Promise<T> {
-    this.#waiting = true;
-    return this.#read(wait.signal).then((count) => {
-      const n = this.#land(count, wait);
-      return n < 0 ? this.#waitOn(wait) : wait.take(n);
-    }, (error) => {
-      this.#waiting = false;
-      throw error;
-    });
-  }
-
-  /** Goes on with a wait whose first read brought too little. */
-  async #waitOn<T>(wait: Wait<T>): Promise<T> {
-    for (;;) {
-      this.#waiting = true;
-      try {
-        const n = this.#land(await this.#read(wait.signal), wait);
-        if (n >= 0) return wait.take(n);
-      } finally {
-        this.#waiting = false;
-      }
-    }
   }
 
   /** The one place that reads. A read that a call has given up is waited for first. */
@@ -285,15 +279,12 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return flight.result;
   }
 
-  /** Takes in what was read; then returns as `find` does. */
-  #land<T>(count: number | null, { goal, limit }: Wait<T>): number {
-    this.#waiting = false;
+  /** Takes in what was read. */
+  #land(count: number | null): void {
     this.#buffer.append(count);
-    if (this.#skipped !== undefined) {
-      this.#buffer.unread(this.#skipped);
-      this.#skipped = this.#buffer.skipLine();
-    }
-    return this.#find(goal, limit);
+    if (this.#skipped === undefined) return;
+    this.#buffer.unread(this.#skipped);
+    this.#skipped = this.#buffer.skipLine();
   }
 
   /** Returns the bytes of a line, or skips it and throws if it is too long. */
@@ -314,16 +305,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    *
    * The bytes end in the delimiter if and only if the line is complete. Otherwise they are
    * `maxlen - 1` and the next call goes on with the line, or EOF came after a last line without a
-   * delimiter. The bound is `maxlen`, not `maxline`. A piece never ends within a delimiter of
-   * several bytes, but before it.
+   * delimiter. The bound is `maxlen`, not `maxline`. A piece ends before a delimiter of several
+   * bytes, never within it.
    * @throws {RangeError} If `maxlen` isn't an integer from 2 to `usrbuf.length`, its default.
    * @throws {TypeError} If `usrbuf` was transferred or has shrunk before the bytes came.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * assertEquals(await new Rio(file).readlineb(new Uint8Array(8)), 7); // MIT Lic
-   * ```
    */
   readlineb(
     usrbuf: Uint8Array,
@@ -348,11 +333,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `n` isn't an integer from 0 to `usrbuf.length`, its default.
    * @throws {TypeError} If `usrbuf` was transferred or has shrunk before the bytes came.
    */
-  readnb(
-    usrbuf: Uint8Array,
-    n: number = usrbuf.length,
-    options?: ReadOptions,
-  ): Promise<number> {
+  readnb(usrbuf: Uint8Array, n: number = usrbuf.length, options?: ReadOptions): Promise<number> {
     const error = rangeError("read bytes: n", n, 0, usrbuf.length);
     if (error !== undefined) return Promise.reject(error);
     if (n === 0) return Promise.resolve(0);
@@ -368,9 +349,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     const { length } = p;
     if (length === 0) return Promise.resolve(0);
     return this.#get("bytes", 1, (here) => {
-      if (here === 0) return null;
       const n = Math.min(length, this.#buffer.length);
-      return this.#buffer.move(p, n, n);
+      return here === 0 ? null : this.#buffer.move(p, n, n);
     }, options);
   }
 
@@ -379,14 +359,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * False means that EOF comes before them.
    * @throws {RangeError} If `n` isn't an integer from 1, its default, to `bufsize`; if that isn't
    * given, to 64 KiB or `maxline`.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * const rio = new Rio(file);
-   * assertEquals(await rio.fill(3), true);
-   * assertEquals(new TextDecoder().decode(rio.peek(3)), "MIT");
-   * ```
    */
   fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
     const error = rangeError("fill the buffer: n", n, 1, this.#buffer.max);
@@ -431,13 +403,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * descriptor open, and what comes after the last line for the next read. `next` may be called
    * ahead, without an await, for lines that are buffered.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * const lines = new Rio(file).lines({ signal: AbortSignal.timeout(60_000) });
-   * assertEquals((await Array.fromAsync(lines)).length, 21);
-   * ```
    */
   lines(options?: ReadOptions): AsyncIterableIterator<Uint8Array<ArrayBuffer>> {
     const take = (n: number): IteratorResult<Uint8Array<ArrayBuffer>> => {
@@ -471,14 +436,11 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    * @example
    * ```ts
-   * import { assertEquals } from "@std/assert";
    * using file = await Deno.open("LICENSE");
    * const rio = new Rio(file);
-   * let count = 0;
    * while (await rio.ready()) {
-   *   while (rio.takeLine() !== null) count++;
+   *   for (let line; (line = rio.takeLine()) !== null;) console.log(line.length);
    * }
-   * assertEquals(count, 21);
    * ```
    */
   ready(options?: ReadOptions): Promise<number> {
@@ -486,8 +448,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Takes the next line, or piece of one; `null` if it isn't buffered. After {@linkcode Rio.ready},
-   * whose example shows it, this is the fast way to read many.
+   * Takes the next line, or piece of one; `null` if it isn't buffered.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    */
   takeLine(): Uint8Array<ArrayBuffer> | null {
@@ -502,16 +463,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `usrbuf` has fewer than `maxline` bytes.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does, if the first line is too
    * long; a later one is left to the next call.
-   * @example
-   * ```ts
-   * import { assertEquals } from "@std/assert";
-   * using file = await Deno.open("LICENSE");
-   * const rio = new Rio(file);
-   * const lengths: number[] = [];
-   * await rio.ready();
-   * assertEquals(rio.takeLines(new Uint8Array(MAXLINE), lengths), 1078);
-   * assertEquals(lengths.slice(0, 3), [12, 1, 41]);
-   * ```
    */
   takeLines(usrbuf: Uint8Array, lengths: number[]): number {
     checkRange("take lines: maxline", this.#maxline, 1, usrbuf.length);
@@ -533,19 +484,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 }
 
-/**
- * What a read asks for: a line of at most `limit` bytes, a line or a piece of one of `limit` bytes,
- * or exactly `limit` bytes.
- */
+/** What a read asks for: a line, a line or a piece of one, or bytes; of at most `limit` bytes. */
 type Goal = "line" | "piece" | "bytes";
-
-/** A call that waits, and what it does once what it asks for is here. */
-interface Wait<T> {
-  goal: Goal;
-  limit: number;
-  take: (n: number) => T;
-  signal: AbortSignal | undefined;
-}
 
 const EMPTY = new ArrayBuffer(0);
 const NOTHING = new Uint8Array(0);
@@ -614,7 +554,12 @@ class LineBuffer {
       const last = found;
       found = other;
       other = last;
-      if (found.owner !== this) found.begin(this, pos + this.#seen);
+      if (found.owner !== this) {
+        found.owner = this;
+        found.scanned = pos + this.#seen;
+        found.next = found.count = 0;
+        found.size = SHORT;
+      }
     }
     for (;;) {
       for (; found.next < found.count; found.next++) {
@@ -786,20 +731,17 @@ const WASM = //
   "CGhCAJ/WStQiCGIAr9ZK1CMIaEhCEFIAAgBGtBwABJBEAgBUIBIAAgBGuthkIBfYMhBQsCQANAIAVQDQEgAiAEIAV6p2o7A" +
   "QAgAkECaiECIAUgBUIBfYMhBQwACwsLIARBwABqIgQgAEkNAAsgAiADa0EBdgs=";
 
-type Search = (length: number, byte: number, out: number) => number;
-const { memory, search } = load();
-const scratch = new Uint8Array(memory, 0, BLOCK);
-
-/** Without WebAssembly and SIMD, a loop has to do. */
-function load(): { memory: ArrayBuffer; search?: Search } {
-  try {
-    const module = new WebAssembly.Module(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)));
-    const { memory, search } = new WebAssembly.Instance(module).exports;
-    return { memory: (memory as { buffer: ArrayBuffer }).buffer, search: search as Search };
-  } catch {
-    return { memory: new ArrayBuffer(5 * BLOCK) };
-  }
+let memory = new ArrayBuffer(5 * BLOCK);
+let search: ((length: number, byte: number, out: number) => number) | undefined;
+try {
+  const module = new WebAssembly.Module(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)));
+  const { exports } = new WebAssembly.Instance(module);
+  memory = (exports.memory as { buffer: ArrayBuffer }).buffer;
+  search = exports.search as typeof search;
+} catch {
+  // There is no WebAssembly, or no SIMD: a loop has to do.
 }
+const scratch = new Uint8Array(memory, 0, BLOCK);
 
 /** The ends of all delimiters in one block of a buffer. */
 class Block {
@@ -812,18 +754,10 @@ class Block {
   count = 0;
   readonly positions: Uint16Array;
   /** Bytes of the next block: few at first, in case other buffers come in between. */
-  #size = 0;
+  size = 0;
 
   constructor(out: number) {
     this.positions = new Uint16Array(memory, out, BLOCK);
-  }
-
-  /** Begins with another buffer. */
-  begin(owner: LineBuffer, at: number): void {
-    this.owner = owner;
-    this.scanned = at;
-    this.next = this.count = 0;
-    this.#size = SHORT;
   }
 
   /** Searches the next block, between `pos` and `stop`. */
@@ -832,7 +766,7 @@ class Block {
     const { length } = delimiter;
     const last = delimiter[length - 1];
     const base = Math.max(this.scanned, pos);
-    const end = Math.min(base + this.#size, stop);
+    const end = Math.min(base + this.size, stop);
     let count = 0;
     if (search !== undefined && end - base > SHORT) {
       scratch.set(bytes.subarray(base, end));
@@ -848,7 +782,7 @@ class Block {
       const at = positions[i];
       if (endsWith(bytes, base + at + 1, delimiter, length)) positions[this.count++] = at;
     }
-    this.#size = Math.min(this.#size * 8, BLOCK);
+    this.size = Math.min(this.size * 8, BLOCK);
   }
 }
 
@@ -864,14 +798,13 @@ function endsWith(bytes: Uint8Array, end: number, delimiter: Uint8Array, n: numb
 }
 
 function toBytes(delimiter: number | string | Uint8Array): Uint8Array {
-  if (typeof delimiter === "number") checkRange("use a delimiter: it", delimiter, 0, 255);
-  const bytes = typeof delimiter === "number"
-    ? [delimiter]
-    : typeof delimiter === "string"
-    ? new TextEncoder().encode(delimiter)
-    : delimiter;
+  if (typeof delimiter === "number") {
+    checkRange("use a delimiter: it", delimiter, 0, 255);
+    return Uint8Array.of(delimiter);
+  }
+  const bytes = typeof delimiter === "string" ? new TextEncoder().encode(delimiter) : delimiter;
   checkRange("use a delimiter: its length", bytes.length, 1, MAX_BUFSIZE);
-  return Uint8Array.from(bytes);
+  return bytes.slice();
 }
 
 /** Waits for a read or write; rejects if the signal aborts first. */
@@ -901,16 +834,13 @@ class Flight<T> {
   landing(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted(); // the reader itself may have aborted it
-      if (this.#landed) return resolve();
-      const giveUp = () => {
-        reject(signal.reason);
-        this.#end();
-      };
       this.#end = () => {
-        resolve();
-        signal.removeEventListener("abort", giveUp);
+        signal.removeEventListener("abort", this.#end);
+        if (this.#landed) resolve();
+        else reject(signal.reason);
       };
-      signal.addEventListener("abort", giveUp);
+      signal.addEventListener("abort", this.#end);
+      if (this.#landed) this.#end();
     });
   }
 }

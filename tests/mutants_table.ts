@@ -52,8 +52,8 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "bytes are taken a step after they have landed",
-      "this.#waitOn(wait) : wait.take(n);",
-      "this.#waitOn(wait) : Promise.resolve().then(() => wait.take(n));",
+      "else resolve(take(n));",
+      "else resolve(Promise.resolve().then(() => take(n)));",
       "rio",
     ],
     [
@@ -94,7 +94,7 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "a listener is left on the signal",
-      '        signal.removeEventListener("abort", giveUp);\n',
+      '        signal.removeEventListener("abort", this.#end);\n',
       "",
       "rio",
     ],

@@ -165,6 +165,18 @@ Deno.test("readlineb takes maxlen from 2 to the length of usrbuf", async () => {
   assertEquals(await rio.readlineb(buf, 2), 1);
 });
 
+Deno.test("readnb takes n from 0 to the length of usrbuf", async () => {
+  const rio = new Rio(MemoryReader.of("ab\n", 9));
+  for (const n of [-1, 4, 1.5, NaN]) {
+    await assertRejects(
+      () => rio.readnb(new Uint8Array(3), n),
+      RangeError,
+      `Cannot read bytes: n must be an integer from 0 to 3, current value is ${n}`,
+    );
+  }
+  assertEquals(await rio.readnb(new Uint8Array(3)), 3);
+});
+
 Deno.test("a Rio takes a bufsize from 1 to 2^30", () => {
   for (const bufsize of [0, -1, 1.5, NaN, 2 ** 30 + 1, 2 ** 31]) {
     assertThrows(

@@ -1,5 +1,5 @@
 /** The module that rio.ts searches with, its text form, and the loop that takes its place. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 // Not in deno.json, whose packages `deno task` fetches whatever the task.
 import wabt from "npm:wabt@^1.0.39";
 import { Rio } from "@netp/rio/rio";
@@ -46,12 +46,12 @@ Deno.test("rio.wat finds each of the 256 bytes wherever it stands, and none behi
   assertEquals(found(65_536, 11), []);
 });
 
-Deno.test("without WebAssembly, a loop finds the same lines", async () => {
-  const { WebAssembly } = globalThis;
-  // deno-lint-ignore no-explicit-any
-  delete (globalThis as any).WebAssembly;
+Deno.test("without WebAssembly, a loop finds the same lines; without Deno, errors keep their names", async () => {
+  const names = ["Deno", "WebAssembly"];
+  const whole = names.map((name) => Object.getOwnPropertyDescriptor(globalThis, name)!);
+  for (const name of names) delete (globalThis as Record<string, unknown>)[name];
   const bare = await import("../rio.ts?bare");
-  globalThis.WebAssembly = WebAssembly;
+  names.forEach((name, i) => Object.defineProperty(globalThis, name, whole[i]));
   const input = text(noise(300_000));
   for (const delimiter of ["\n", "\r\n", 0]) {
     const linesOf = async (rio: AsyncIterable<Uint8Array>) =>
@@ -60,4 +60,9 @@ Deno.test("without WebAssembly, a loop finds the same lines", async () => {
     assertEquals(lines, await linesOf(new Rio(MemoryReader.of(input, 9000), { delimiter })));
     assertEquals(lines.join(""), input);
   }
+  const rio = new bare.Rio(new MemoryReader(["too long"]), { maxline: 3, tooLong: "throw" });
+  const tooLong = await assertRejects(() => rio.readline());
+  const full = { write: () => Promise.resolve(0) };
+  const writeZero = await assertRejects(() => bare.rioWriten(full, new Uint8Array(1)));
+  assertEquals([tooLong.name, writeZero.name], ["InvalidData", "WriteZero"]);
 });
