@@ -10,7 +10,8 @@ const KEPT = 65_536;
 const AGAIN = 20;
 
 const encoder = new TextEncoder();
-const waiting: Uint8Array[] = [];
+/** Lines to write, and what else happens between them. */
+const waiting: (Uint8Array | (() => Promise<void>))[] = [];
 let size = 0;
 let lost = 0;
 let writing: Promise<void> | undefined;
@@ -27,15 +28,27 @@ export function log(line: string): void {
   writing ??= writeAll();
 }
 
+/** Acts once all lines so far are written, and before those to come. */
+export function afterLog(act: () => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    waiting.push(() => act().then(resolve, reject));
+    writing ??= writeAll();
+  });
+}
+
 /** Resolves when all lines are written, or after `ms` milliseconds. */
 export async function flushLog(ms: number): Promise<void> {
   if (writing !== undefined) await within(ms, writing);
 }
 
 async function writeAll(): Promise<void> {
-  for (let bytes; (bytes = waiting.shift()) !== undefined;) {
-    await write(bytes);
-    size -= bytes.length;
+  for (let next; (next = waiting.shift()) !== undefined;) {
+    if (typeof next === "function") {
+      await next();
+      continue;
+    }
+    await write(next);
+    size -= next.length;
     if (lost > 0 && size < KEPT / 2) {
       const n = lost;
       lost = 0;

@@ -22,7 +22,8 @@ export interface Giver {
  */
 export class Stdout implements Writer {
   readonly #sink: Writer;
-  readonly #byLine: boolean;
+  /** Whether each print is written at once: `_IOLBF` of setvbuf(3). */
+  byLine: boolean;
   #buf = new Uint8Array(BLOCK);
   #spare = new Uint8Array(BLOCK);
   #length = 0;
@@ -39,7 +40,7 @@ export class Stdout implements Writer {
   /** Buffers writes to `sink`: standard output, or something that forwards to it. */
   constructor(sink: Writer = new SharedStdout(), byLine: boolean = Deno.stdout.isTerminal()) {
     this.#sink = sink;
-    this.#byLine = byLine;
+    this.byLine = byLine;
   }
 
   /** Like {@linkcode Stdout.print}, for the first 65536 bytes of `p`; returns how many it took. */
@@ -68,7 +69,7 @@ export class Stdout implements Writer {
       buf.copyWithin(start + n, start, start + Math.min(n, end - start - n));
     }
     this.#length = end;
-    if (this.#byLine) return this.flush(giver);
+    if (this.byLine) return this.flush(giver);
     this.#timer ??= setTimeout(
       () => this.flush().catch(() => {}), // the next call throws it
       DELAY,

@@ -1,6 +1,8 @@
 /** A trace on standard error, one aligned line per event. */
 import type { Tell } from "../net/trace.ts";
-import { log } from "./diagnostics.ts";
+import type { Writer } from "../rio.ts";
+import { afterLog, log } from "./diagnostics.ts";
+import type { Stdout } from "./stdout.ts";
 
 /** Widths of the columns, in characters. */
 const SIDE = 6;
@@ -29,6 +31,23 @@ export function traceTo(side: "server" | "client"): Tell {
         rest,
       ].join("  ").trimEnd(),
     );
+  };
+}
+
+/**
+ * Standard output in one order with the trace: what is printed is written after what was told
+ * before, and before what is told after. So each waits for the other's reader.
+ */
+export function inOrder(stdout: Pick<Stdout, "print">): Pick<Stdout, "print"> & Writer {
+  const print: Stdout["print"] = (p, times, giver) =>
+    afterLog(async () => await stdout.print(p, times, giver));
+  return {
+    print,
+    async write(p) {
+      const bytes = p.subarray(0, 65_536);
+      await print(bytes);
+      return bytes.length;
+    },
   };
 }
 

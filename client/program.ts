@@ -3,7 +3,7 @@ import { type CommandLine, type Flags, toMilliseconds } from "../cli/flags.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
-import { traceTo } from "../cli/trace.ts";
+import { inOrder, traceTo } from "../cli/trace.ts";
 import { echoClient } from "../client.ts";
 import { openTarget, TARGET, toTarget } from "./target.ts";
 import { traceClientfd } from "./trace.ts";
@@ -22,7 +22,10 @@ const COMMAND_LINE: CommandLine = {
     ["any-answer", "accept any answer: don't compare what comes back"],
     ["connect-timeout=SEC", "time to connect (default 30)"],
     ["timeout=SEC", "time to wait for an answer (default: no limit)"],
-    ["trace", "show each sockets call on standard error; implies --lockstep"],
+    [
+      "trace",
+      "show the lecture's calls on standard error, in order with standard\noutput; implies --lockstep",
+    ],
   ],
   notes: "Exit codes: 0 done, 1 the network or the server failed, 2 usage.",
 };
@@ -38,12 +41,13 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     timeout: timeout === undefined ? undefined : toMilliseconds("--timeout", timeout),
   };
   onSignal((signal) => exit(signalCode(signal), stdout));
+  stdout.byLine ||= trace;
   const { unix, host, port } = target;
   const to = unix === undefined ? { host, port } : { path: unix };
   const open = () => openTarget(target, { connectTimeout });
   using clientfd = await (trace ? traceClientfd(to, open, traceTo("client")) : open());
   try {
-    await echoClient(clientfd, Deno.stdin, stdout, options);
+    await echoClient(clientfd, Deno.stdin, trace ? inOrder(stdout) : stdout, options);
   } finally {
     await stdout.flush().catch(() => {}); // before an error is reported, however slow the reader
   }

@@ -46,7 +46,7 @@ lines back.`,
     ["names", "print the names of hosts and services, not their numbers"],
     ["quiet", "print nothing on standard output"],
     ["stats", "print the counters as JSON at the end; SIGUSR1 prints them now"],
-    ["trace", "show each sockets call on standard error"],
+    ["trace", "show the lecture's calls on standard error, in order with standard output"],
   ],
   notes: "Exit codes: 0 done, 1 the network failed or the grace cut a connection, 2 usage.",
 };

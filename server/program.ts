@@ -4,7 +4,7 @@ import type { Flags } from "../cli/flags.ts";
 import { exit, LAST_WORDS, run } from "../cli/program.ts";
 import { onSignal } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
-import { traceTo } from "../cli/trace.ts";
+import { inOrder, traceTo } from "../cli/trace.ts";
 import { address } from "../net/address.ts";
 import { count } from "../net/errors.ts";
 import { type ListenOptions, openListenfd, openTlsListenfd } from "../server.ts";
@@ -36,10 +36,11 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
     : undefined;
   const start = performance.now();
+  stdout.byLine ||= trace;
   const out = new Output(stdout, log);
   const starting = workers !== undefined
     ? startThreads(workers, port, { host, backlog }, tls, options, out)
-    : startHere(unix ?? port, { host, backlog }, tls, options, out, trace);
+    : startHere(unix ?? port, { host, backlog }, tls, options, trace ? inOrder(out) : out, trace);
 
   let end = 0;
   const subject = {

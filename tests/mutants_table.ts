@@ -348,7 +348,7 @@ export const MUTANTS: Mutant[] = [
     "cli/stdout.ts",
     [
       "a terminal isn't by the line",
-      "    if (this.#byLine) return this.flush(giver);\n",
+      "    if (this.byLine) return this.flush(giver);\n",
       "",
       "stdout",
       "at once on a terminal",

@@ -3,7 +3,16 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openListenfd } from "@netp/rio/server";
 import { quote, traceConn, type TraceEvent } from "../net/trace.ts";
 import { queueLength } from "../server/queue_length.ts";
-import { bytes, has, MemoryReader, Program, ROOT, runProgram, startServer } from "./helpers.ts";
+import {
+  bytes,
+  connect,
+  has,
+  MemoryReader,
+  Program,
+  ROOT,
+  runProgram,
+  startServer,
+} from "./helpers.ts";
 
 /** A trace with its times, its ports and the place of this machine masked. */
 function masked(trace: string): string {
@@ -291,3 +300,32 @@ Deno.test({
     }
   },
 });
+
+for (const concurrency of [1, 30]) {
+  Deno.test(`standard output and the trace are in one order (concurrency ${concurrency}, needs sh)`, async () => {
+    const run = `run --quiet --allow-net server.ts 0 --trace --concurrency=${concurrency}`;
+    await using server = new Program("sh", ["-c", `exec "$0" ${run} 2>&1`, Deno.execPath()]);
+    const [, port] = await server.stdout.until(/^listening on .*:(\d+) \(/m);
+    const clients = await Promise.all(Array.from({ length: 30 }, () => connect(Number(port))));
+    await Promise.all(clients.map(async (client) => {
+      await client.ask();
+      await client.ask();
+      await client.fd.closeWrite();
+      await client.askEnd();
+    }));
+    assertEquals(await server.stop(), 0);
+    let accepted = 0;
+    let connected = 0;
+    let read = 0;
+    let received = 0;
+    for (const line of server.stdout.text.split("\n")) {
+      if (/ accept\(listenfd\) +=/.test(line)) accepted++;
+      if (line.startsWith("Connected to")) assert(++connected <= accepted, line);
+      if (/ rio_readlineb\(connfd \d+\) += [1-9]/.test(line)) read++;
+      if (line.startsWith("server received")) assert(++received <= read, line);
+      if (concurrency === 1) assert(accepted - connected <= 1 && read - received <= 2, line);
+    }
+    assertEquals([accepted, connected, read, received], [30, 30, 60, 60]);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+}
