@@ -4,7 +4,13 @@
  *
  * @module
  */
-import { type CommandLine, type Flags, toMilliseconds, UsageError } from "../cli/flags.ts";
+import {
+  type CommandLine,
+  type Flags,
+  toInteger,
+  toMilliseconds,
+  UsageError,
+} from "../cli/flags.ts";
 import { log } from "../cli/diagnostics.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
@@ -14,10 +20,12 @@ import { openClientfd } from "../client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
-import { json, lines, tap } from "./judge/report.ts";
+import { LEVELS, MARKS } from "./judge/marks.ts";
+import { checkProc } from "./judge/proc.ts";
+import { FORMATS, lines, passed, type Row } from "./judge/report.ts";
 import { type Result, type Subject, tryAll } from "./judge/run.ts";
-import type { Case } from "./judge/case.ts";
-import { MAX_BYTES, MAX_CONNECTIONS, MAX_OPEN, Trial } from "./judge/trial.ts";
+import { type Case, Failure } from "./judge/case.ts";
+import { MANY, MAX_BYTES, MAX_CONNECTIONS, MAX_OPEN, Trial } from "./judge/trial.ts";
 import { address } from "../net/address.ts";
 import { reason } from "../net/errors.ts";
 import { rioWriten } from "../rio.ts";
@@ -34,43 +42,84 @@ const COMMAND_LINE: CommandLine = {
     ["start=CMD", "start the server, look inside it, and stop it; {port} in CMD is its port"],
     ["client=CMD", "test this client; {host} and {port} in CMD are judge's own"],
     ["only=NAME", "only cases with NAME in their name"],
+    ["except=NAME", "no cases with NAME in their name"],
+    [
+      "level=LEVEL",
+      "basic: what the lecture asks; robust: what a network does too; concurrent: all",
+    ],
+    ["require=concurrent:N", "fail a server that serves fewer than N clients at a time"],
+    ["points=FILE", "the cases' points: a JSON object with a number for each name"],
     ["timeout=SEC", "how long to wait for an answer (default 5)"],
+    ["total=SEC", "how long a trial may take"],
     ["list", "print the names of the cases"],
-    ["tap", "print TAP 14"],
+    ["explain=CASE", "print the trap behind a case: wrong lines of C, and right ones"],
+    ["tap", "print TAP 13"],
     ["json", "print JSON at the end"],
+    ["gradescope", "print Gradescope's results.json at the end"],
+    ["autolab", "print Autolab's scores in the last line"],
+    ["junit", "print JUnit XML at the end"],
   ],
   notes:
     `It sends only to the address given, which for localhost is 127.0.0.1 and ::1. A case opens at
 most ${MAX_CONNECTIONS} connections, ${MAX_OPEN} at once, and sends at most ${MAX_BYTES / 1e6} MB.
+More connections, and more at once, go to a server that --start starts.
 
 Exit codes: 0 all passed, 1 some failed, 2 usage, 3 judge couldn't try or look.`,
 };
 
+/** What it means that a server doesn't listen, or a client doesn't connect. */
+const NOT_STARTED = "it must run until it is stopped, and use the port that it is given";
+
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const { start, client, timeout: time = "5" } = flags.values;
+  if (flags.values.explain !== undefined) return await explain(flags.values.explain, stdout);
   const timeout = toMilliseconds("--timeout", time);
   const { host, port } = await toTarget(flags);
   if ([start, client, flags.positionals[0]].filter((way) => way !== undefined).length > 1) {
     throw new UsageError("one of --start, --client and a host");
   }
   if (client !== undefined) {
-    return await runCases(client, CLIENT_CASES, flags, stdout, async () => {
+    return await runCases(client, CLIENT_CASES, flags, stdout, async (use) => {
       await checkRun("--client");
-      return await new ClientTrial(client, timeout).check();
+      const trial = new ClientTrial(client, timeout);
+      use(trial);
+      return await trial.check();
     });
   }
+  const required = toRequired(flags.values.require);
   if (start !== undefined) {
-    return await runCases(start, CASES, flags, stdout, async () => {
+    return await runCases(start, CASES, flags, stdout, async (use) => {
       if (Deno.build.os !== "linux") throw new Error("--start needs Linux: it looks into /proc");
-      await checkProc();
+      await checkStart();
       const started = new Started(start, timeout);
-      return new Trial("localhost", await started.start(), timeout, started);
+      use(started);
+      return new Trial("localhost", await started.start(), timeout, started, required);
     });
   }
   return await runCases(address(host, port), CASES, flags, stdout, async () => {
     const fd = await openClientfd(host, port, { connectTimeout: timeout });
-    return new Trial(host, fd, timeout);
+    return new Trial(host, fd, timeout, undefined, required);
   });
+}
+
+/** How many clients a server must serve at a time. */
+function toRequired(text: string | undefined): number {
+  if (text === undefined) return 1;
+  const [, n] = /^concurrent:(.*)$/.exec(text) ?? [];
+  if (n === undefined) throw new UsageError(`--require must be concurrent:N, not ${text}`);
+  return toInteger("--require=concurrent:N", n, 1, MANY);
+}
+
+/** Prints what docs/judge.md says of the cases with `name` in theirs. */
+async function explain(name: string, stdout: Stdout): Promise<number> {
+  const page = await (await fetch(new URL("../docs/judge.md", import.meta.url))).text();
+  const parts = page.split(/^(?=##+ )/m).filter((part) =>
+    part.startsWith("### ") && part.split("\n")[0].toLowerCase().includes(name.toLowerCase())
+  );
+  if (parts.length === 0) throw new UsageError(`no case has ${name} in its name: see --list`);
+  const text = parts.map((part) => part.slice(4).replace(/^```\w*\n/gm, "").trimEnd()).join("\n\n");
+  await rioWriten(stdout, new TextEncoder().encode(`${text}\n`));
+  return 0;
 }
 
 /** Throws unless any program may be run. */
@@ -80,60 +129,136 @@ async function checkRun(flag: string): Promise<void> {
 }
 
 /** Throws unless --start may run a program and look into /proc. */
-async function checkProc(): Promise<void> {
+async function checkStart(): Promise<void> {
   try {
     await checkRun("--start");
-    await Deno.readTextFile("/proc/self/stat");
+    checkProc();
   } catch {
     throw new Error("--start needs deno run --allow-all: Deno opens /proc for nothing less");
   }
 }
 
-/** Runs the cases on what `open` returns, and reports the results. */
+/** The cases asked for. */
+function chosen<T>(all: Case<T>[], { only = "", except, level = "concurrent" }: Flags["values"]) {
+  const most = LEVELS.findIndex((name) => name === level);
+  if (most < 0) throw new UsageError(`--level must be ${LEVELS.join(", ")}, not ${level}`);
+  const has = (name: string, part: string) => name.toLowerCase().includes(part.toLowerCase());
+  const cases = all.filter(({ name }) =>
+    has(name, only) && !(except !== undefined && has(name, except)) &&
+    LEVELS.indexOf(MARKS.get(name)!.level) <= most
+  );
+  if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
+  return cases;
+}
+
+/** The points of a file, by name. */
+async function pointsOf(file: string | undefined): Promise<Record<string, number>> {
+  if (file === undefined) return {};
+  let all: Record<string, number>;
+  try {
+    all = JSON.parse(await Deno.readTextFile(file));
+  } catch (error) {
+    throw new UsageError(`--points: ${reason(error)}`);
+  }
+  for (const [name, points] of Object.entries(all)) {
+    if (!MARKS.has(name)) throw new UsageError(`--points: no case is called ${name}`);
+    if (!(points >= 0)) throw new UsageError(`--points: ${name} must have a number, not ${points}`);
+  }
+  return all;
+}
+
+/** Runs the cases on what `open` returns, and reports the results, whatever happens. */
 async function runCases<T extends Subject>(
   what: string,
   all: Case<T>[],
-  { values: { only = "", client }, set }: Flags,
+  { values, set }: Flags,
   stdout: Stdout,
-  open: () => Promise<T>,
+  open: (use: (started: AsyncDisposable) => void) => Promise<T>,
 ): Promise<number> {
-  if (set.has("tap") && set.has("json")) throw new UsageError("--tap and --json don't go together");
-  const cases = all.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
-  if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
-  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
+  const formats = Object.keys(FORMATS).filter((name) => set.has(name));
+  if (formats.length > 1) throw new UsageError(`--${formats.join(" and --")} don't go together`);
+  const cases = chosen(all, values);
+  const total = values.total === undefined ? Infinity : toMilliseconds("--total", values.total);
+  const points = await pointsOf(values.points);
+  const print = async (text: string) => {
+    try {
+      await rioWriten(stdout, new TextEncoder().encode(text));
+    } catch (error) {
+      // The reader, such as head, has all it wants; the exit code still counts.
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
+  };
   if (set.has("list")) {
     await print(cases.map(({ name }) => `${name}\n`).join(""));
     return 0;
   }
 
-  let subject;
-  try {
-    subject = await open();
-  } catch (error) {
-    log(`judge: ${reason(error)}`);
-    return 3;
-  }
-  await using t = subject;
-  onSignal(async (signal) => {
-    await t[Symbol.asyncDispose]();
-    await exit(signalCode(signal), stdout);
-  });
-  const forPeople = () => lines(Deno.stdout.isTerminal() && !Deno.noColor, client === undefined);
-  const report = set.has("json") ? json() : set.has("tap") ? tap() : forPeople();
-  const results: Result[] = [];
-  await print(report.begin(what, cases.length));
-  try {
-    for await (const result of tryAll(t, cases)) {
-      await print(report.tell(result, cases[results.length]));
-      results.push(result);
+  const forPeople = () =>
+    lines(Deno.stdout.isTerminal() && !Deno.noColor, values.client === undefined);
+  const report = (FORMATS[formats[0]] ?? forPeople)();
+  const rows: Row[] = [];
+  const tell = async (result: Result) => {
+    const { did, means, read } = cases[rows.length];
+    const { level, points: usual } = MARKS.get(result.name)!;
+    const row = { did, read, level, points: points[result.name] ?? usual, ...result };
+    rows.push({ ...row, means: result.means ?? means });
+    await print(report.tell(rows.at(-1)!));
+  };
+  /** Reports what wasn't tried, and ends the report. */
+  const finish = async (saw: string) => {
+    for (const { name } of cases.slice(rows.length)) {
+      await tell({ name, verdict: "not tried", saw, ms: 0 });
     }
+    await print(report.end(rows));
+  };
+
+  let subject: AsyncDisposable | undefined;
+  let over = false;
+  const end = async (signal: string, code: number) => {
+    if (over) return;
+    over = true;
+    await subject?.[Symbol.asyncDispose]();
+    if (rows.length > 0 || formats.length > 0) await finish(`judge was ended by ${signal}`);
+    await exit(code, stdout);
+  };
+  onSignal((signal) => end(signal, signalCode(signal)));
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGHUP", () => end("SIGHUP", 129));
+
+  try {
+    const results = async function* (): AsyncGenerator<Result> {
+      let t: T;
+      try {
+        subject = t = await open((started) => subject = started);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        // The submission has failed, not judge.
+        const means = NOT_STARTED;
+        yield { name: cases[0].name, verdict: "failed", saw: error.message, means, ms: 0 };
+        return;
+      }
+      yield* tryAll(t, cases, total);
+    };
+    let begun = false;
+    for await (const result of results()) {
+      if (over) await new Promise(() => {}); // exits
+      if (!begun) await print(report.begin(what, cases.length));
+      begun = true;
+      await tell(result);
+    }
+    await finish("it doesn't run");
   } catch (error) {
-    if (error === stdout.error) throw error;
+    if (over) await new Promise(() => {}); // exits
     log(`judge: ${reason(error)}`);
+    if (formats.length > 0) {
+      if (rows.length === 0) await print(report.begin(what, cases.length));
+      await finish("judge couldn't try");
+    }
     return 3;
+  } finally {
+    if (!over) await subject?.[Symbol.asyncDispose]();
   }
-  await print(report.end(results));
-  return results.every(({ verdict }) => verdict === "passed" || verdict === "skipped") ? 0 : 1;
+  const code = passed(rows) ? 0 : 1;
+  return stdout.error instanceof Deno.errors.BrokenPipe ? await exit(code) : code;
 }
 
 if (import.meta.main) await run(COMMAND_LINE, main);

@@ -46,9 +46,20 @@ export function difference(expected: Uint8Array, came: Uint8Array): string | und
   } (byte ${at})${hint(expected, came, at)}`;
 }
 
+/** The most bytes that a server may have put before a line, to be seen. */
+const PREFIX = 40;
+
 /** A guess at what causes a difference. */
 function hint(expected: Uint8Array, came: Uint8Array, at: number): string {
   const [want, got] = [expected[at], came[at]];
+  for (let more = 1; more <= PREFIX && at + more < came.length; more++) {
+    const rest = came.subarray(at + more);
+    if (!rest.every((byte, i) => byte === expected[at + i])) continue;
+    const added = came.subarray(at, at + more);
+    if (added.every((byte) => byte === 10)) return ": a newline that nobody sent";
+    if (added.every((byte) => byte === 0)) return ": a NUL that nobody sent";
+    if (at === 0) return `: ${show(added)}, text that nobody sent, then the line`;
+  }
   if (got === 0) return ": a NUL that nobody sent";
   if (want === 0) return ": the NUL and what followed it are gone";
   if (want === 13) return ": the \\r is gone";

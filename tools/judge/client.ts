@@ -282,7 +282,7 @@ class ClientProgram {
     const first = await within(2 * this.#timeout, Promise.race([done, ended]));
     if (first !== undefined) return first.value;
     if (this.#program.status === undefined) throw new Failure(`the client didn't ${what}`);
-    throw new Failure(`the client ${this.#program.said()}`);
+    throw this.#program.failure(`the client ${this.#program.said()}`);
   }
 
   /** Waits until it has printed `text`, or until stdio may be buffering it. */

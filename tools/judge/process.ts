@@ -2,6 +2,7 @@
 import { sleep, within } from "../../net/time.ts";
 import { openClientfd } from "../../client.ts";
 import { Failure } from "./case.ts";
+import { useful } from "./seen.ts";
 import {
   checkProc,
   descriptorLimit,
@@ -31,6 +32,19 @@ const KILLED = 5000;
 export const SOME_DESCRIPTORS = 10;
 /** Ports below this one are left alone. */
 const FIRST_PORT = 10_000;
+
+/** Exit codes of a shell that couldn't run a command. */
+const NO_COMMAND = [126, 127];
+/** Signals that end a program that is wrong. */
+const SIGNALS: Record<number, string> = {
+  4: "SIGILL",
+  6: "SIGABRT",
+  7: "SIGBUS",
+  8: "SIGFPE",
+  9: "SIGKILL",
+  11: "SIGSEGV",
+  13: "SIGPIPE",
+};
 
 /** The resources a server holds. */
 export interface Held {
@@ -95,16 +109,23 @@ export class Program {
     await this.#stdin.close().catch(() => {});
   }
 
-  /** Says how it ended, and the last line of its standard error. */
+  /** Says how it ended, and the most useful line of its standard error. */
   said(): string {
-    const { code, signal } = this.status ?? {};
-    return `ended ${signal ? `by ${signal}` : `with exit code ${code}`}${this.lastLine()}`;
+    const { code = 0, signal } = this.status ?? {};
+    const by = signal ?? SIGNALS[code - 128]; // so the shell tells it
+    return `ended ${by ? `by ${by}` : `with exit code ${code}`}${this.lastLine()}`;
   }
 
-  /** The last line of its standard error, behind a colon; empty if there is none. */
+  /** The most useful line of its standard error, behind a colon; empty if there is none. */
   lastLine(): string {
-    const last = this.stderr.trim().split("\n").at(-1);
+    const last = useful(this.stderr);
     return last ? `: ${last}` : "";
+  }
+
+  /** What its end is: judge's failure, if there is no such command, else the program's. */
+  failure(message: string): Error {
+    const { code = 0 } = this.status ?? {};
+    return NO_COMMAND.includes(code) ? new Error(message) : new Failure(message);
   }
 
   /** Kills it and everything it started, and waits until they have ended. */
@@ -132,7 +153,7 @@ export class Program {
 }
 
 /** A server started by judge. */
-export class Started {
+export class Started implements AsyncDisposable {
   readonly #template: string;
   readonly #timeout: number;
   #program: Program | undefined;
@@ -176,7 +197,7 @@ export class Started {
       // A daemon's first process ends before it listens.
       const over = program.status?.success ? performance.now() > daemon : program.status;
       const gone = over ? await this.ended() : undefined;
-      if (gone !== undefined) throw new Failure(gone);
+      if (gone !== undefined) throw program.failure(gone);
       if (performance.now() > end) {
         const elsewhere = this.#elsewhere();
         await this.stop();
@@ -202,6 +223,10 @@ export class Started {
     if (runs() && !(await until(() => !runs(), LAST_WORDS))) return undefined;
     await within(this.#timeout, program.finished);
     return `the server ${program.said()}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 
   /** Kills the server. */

@@ -1,6 +1,8 @@
 /** Runs cases, one after the other. */
 import { within } from "../../net/time.ts";
 import { type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
+import { MARKS } from "./marks.ts";
+import { meaning, meaningOfEnd, mistake } from "./seen.ts";
 
 /** The result of a case. */
 export interface Result {
@@ -10,6 +12,10 @@ export interface Result {
   saw?: string;
   /** What the failure means, if not what the case says. */
   means?: string;
+  /** The failure from which this one follows. */
+  follows?: string;
+  /** Whether it is the same mistake as the one that it follows, and costs no points again. */
+  same?: true;
   ms: number;
 }
 
@@ -22,45 +28,93 @@ export interface Subject extends AsyncDisposable {
   end(): Promise<void>;
   /** How the server ended; undefined if it runs, or if that can't be known. */
   ended?(): Promise<string | undefined>;
+  /** How far the case has come, if that is known. */
+  progress?(): string;
   /** Makes the server or client ready again after a failure; false if that is impossible. */
   recover(): Promise<boolean>;
 }
 
-/** Runs the cases, and yields each result as soon as it is known. */
-export async function* tryAll<T extends Subject>(t: T, cases: Case<T>[]): AsyncGenerator<Result> {
-  let gone: string | undefined;
+/** Runs the cases, for at most `total` milliseconds, and yields each result as soon as it is known. */
+export async function* tryAll<T extends Subject>(
+  t: T,
+  cases: Case<T>[],
+  total = Infinity,
+): AsyncGenerator<Result> {
+  const end = performance.now() + total;
+  const failures: Failed[] = [];
+  let [gone, since]: (string | undefined)[] = [];
   for (const { name, run, fatal } of cases) {
+    if (gone === undefined && performance.now() >= end) {
+      gone = `the trial's ${seconds(total)} are over`;
+    }
     if (gone !== undefined) {
-      yield { name, verdict: "not tried", saw: gone, ms: 0 };
+      yield { name, verdict: "not tried", saw: gone, follows: since, ms: 0 };
       continue;
     }
     const start = performance.now();
     t.begin();
-    const result: Omit<Result, "name" | "ms"> = await tryOne(t, run);
-    const ended = result.verdict === "failed" ? await t.ended?.() : undefined;
-    if (ended !== undefined) {
-      result.saw = `${ended} (${result.saw})`;
-      if (!fatal) result.means = "the server ended, in this case or after the one before";
+    const most = Math.min(WAITS * t.timeout, end - start);
+    const tried: Omit<Result, "name" | "ms"> = await tryOne(t, run, most);
+    if (tried.verdict === "failed" && performance.now() >= end) {
+      await t.end();
+      gone = `the trial's ${seconds(total)} are over`;
+      yield { name, verdict: "not tried", saw: gone, ms: Math.round(performance.now() - start) };
+      continue;
     }
+    const ended = tried.verdict === "failed" ? await t.ended?.() : undefined;
+    if (ended !== undefined) {
+      if (!tried.saw?.startsWith(ended)) tried.saw = `${ended} (${tried.saw})`;
+      if (!fatal) tried.means = meaningOfEnd(ended);
+    }
+    const what = mistake(ended ?? tried.saw ?? "");
+    if (tried.verdict === "failed") tried.means ??= meaning(tried.saw!);
     await t.end();
-    yield { name, ...result, ms: Math.round(performance.now() - start) };
+    const result = { name, ...tried, ms: Math.round(performance.now() - start) };
+    if (result.verdict === "failed") {
+      Object.assign(result, first(name, what, ended !== undefined, failures));
+      failures.push({ ...result, what });
+    }
+    yield result;
     if (result.verdict === "failed" && !(await t.recover())) {
       gone = `nobody has been answered since "${name}"`;
+      since = result.follows ?? name;
     }
   }
+}
+
+/** A failure, and what mistake it is, if that can be told. */
+type Failed = Pick<Result, "name" | "follows"> & { what?: string };
+
+/** From which failure before it one follows, if from any. */
+function first(
+  name: string,
+  what: string | undefined,
+  ended: boolean,
+  before: Failed[],
+): Pick<Result, "follows" | "same"> {
+  const same = before.find((failure) => what !== undefined && failure.what === what);
+  const needed = before.find((failure) => MARKS.get(name)?.needs.includes(failure.name));
+  const from = same ?? needed;
+  if (from === undefined) return {};
+  const follows = from.follows ?? from.name;
+  // A server that ends for each of its clients makes one mistake, but has shown nothing else.
+  const shown = !ended || needed === undefined;
+  return same !== undefined && shown ? { follows, same: true } : { follows };
 }
 
 async function tryOne<T extends Subject>(
   t: T,
   run: Case<T>["run"],
+  most: number,
 ): Promise<Pick<Result, "verdict" | "saw">> {
   const running = run(t).then((saw) => ({ saw }));
   try {
-    const done = await within(WAITS * t.timeout, running);
+    const done = await within(most, running);
     if (done !== undefined) return { verdict: "passed", saw: done.saw || undefined };
     await t.end();
     await running.catch(() => {}); // ends, because each of its waits is bounded
-    return { verdict: "failed", saw: `not over after ${seconds(WAITS * t.timeout)}` };
+    const progress = t.progress?.() ?? "";
+    return { verdict: "failed", saw: `not over after ${seconds(most)}${progress}` };
   } catch (error) {
     if (error instanceof Failure) return { verdict: "failed", saw: error.message };
     if (error instanceof Skip) return { verdict: "skipped", saw: error.message };

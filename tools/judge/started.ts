@@ -129,8 +129,9 @@ export const STARTED: Case<Trial>[] = [
       const client = await t.connect();
       const asked = ["hello\n", "\n", "a NUL\0 in it\n", longLine(300)];
       while (asked.length < 600) asked.push("x".repeat(asked.length % 50) + "\n");
+      let n = 0;
       try {
-        for (let n = 0; n < asked.length && !t.late; n++) await client.ask(asked[n]);
+        for (; n < asked.length && !t.late; n++) await client.ask(asked[n]);
       } catch (error) {
         if (error instanceof Failure) throw new Skip(`a line doesn't come back: ${error.message}`);
         throw error;
@@ -139,11 +140,7 @@ export const STARTED: Case<Trial>[] = [
       await until(() => counts().length >= asked.length, t.quiet);
       const printed = counts();
       const at = printed.findIndex((n, i) => n !== asked[i]?.length);
-      if (at < 0) {
-        return printed.length < asked.length
-          ? `it printed ${printed.length} of ${asked.length} lines in time`
-          : undefined;
-      }
+      if (at < 0) return n < asked.length ? `it echoed ${n} of ${asked.length} lines in time` : "";
       const line = at < asked.length ? `a line of ${asked[at].length} bytes` : "a line too many";
       throw new Failure(`it printed ${printed[at]} for ${line}`);
     },

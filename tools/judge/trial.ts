@@ -31,12 +31,15 @@ export class Trial {
   readonly timeout: number;
   /** The host as given on the command line. */
   readonly named: string;
+  /** How many clients it must serve at a time. */
+  readonly required: number;
   /** The address in use: another address of the same name may be another server. */
   #addr: Deno.NetAddr;
   #spare: Deno.TcpConn | undefined;
   #open = new Set<Connection>();
   #connections = 0;
   #sent = 0;
+  #came = 0;
   #served = false;
   #over = false;
   #start = 0;
@@ -47,9 +50,17 @@ export class Trial {
    * @param spare A connection to it, which {@linkcode Trial.connect} returns first.
    * @param timeout The most milliseconds for one wait.
    * @param started Its process, if judge started it.
+   * @param required How many clients it must serve at a time.
    */
-  constructor(host: string, spare: Deno.TcpConn, timeout: number, started?: Started) {
+  constructor(
+    host: string,
+    spare: Deno.TcpConn,
+    timeout: number,
+    started?: Started,
+    required: number = 1,
+  ) {
     this.named = host;
+    this.required = required;
     this.timeout = timeout;
     this.started = started;
     this.#spare = spare;
@@ -72,6 +83,7 @@ export class Trial {
     this.#start = performance.now();
     this.#connections = 0;
     this.#sent = 0;
+    this.#came = 0;
   }
 
   /** Closes what a case left open, with FIN both ways if the server cooperates. */
@@ -104,9 +116,14 @@ export class Trial {
     return this.#served || await this.#answers();
   }
 
-  /** Records that the server has echoed something. */
-  serves(): void {
+  /** Records that the server has echoed bytes. */
+  serves(n: number): void {
     this.#served = true;
+    this.#came += n;
+  }
+
+  progress(): string {
+    return this.#came > 0 ? `: ${this.#came} bytes had come back, slowly` : "";
   }
 
   /** Closes all connections, and kills the server if judge started it. */
@@ -353,7 +370,7 @@ export class Connection implements Disposable {
         throw new Failure(`${done > 0 ? `after ${done} bytes, ` : ""}${differs}`);
       }
       done += n;
-      this.#trial.serves();
+      this.#trial.serves(n);
     }
   }
 

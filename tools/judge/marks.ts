@@ -1,0 +1,91 @@
+/** What each case is worth, from which level on it is tried, and what it builds on. */
+
+/** The levels: what the lecture asks, what a network does, and several clients at a time. */
+export const LEVELS = ["basic", "robust", "concurrent"] as const;
+export type Level = typeof LEVELS[number];
+
+export interface Mark {
+  level: Level;
+  points: number;
+  /** The cases without which this one shows nothing of its own. */
+  needs: string[];
+}
+
+const LINE = "a line comes back";
+const NEXT = "the next client is served";
+const MORE = "line after line comes back";
+const MANY = "a thousand lines in one write come back";
+const CROWD = "hundreds of clients, one after the other, are served";
+
+/** The cases of a server, in the order they run; all but the first need the first. */
+const SERVER: [name: string, level: Level, points: number, ...needs: string[]][] = [
+  [LINE, "basic", 5],
+  [NEXT, "basic", 3],
+  [MORE, "basic", 3],
+  ["an empty line comes back", "basic", 1, MORE],
+  [MANY, "basic", 2, MORE],
+  ["a line that comes a byte at a time comes back", "basic", 2],
+  ["a line in two halves, a second apart, comes back", "basic", 1],
+  ["lines of MAXLINE - 2 to MAXLINE + 1 bytes come back", "basic", 2, MORE],
+  ["a line of 100 KB comes back", "robust", 1],
+  ["every byte value comes back", "basic", 1],
+  ["NUL comes back", "basic", 1],
+  ["\\r\\n comes back as it was", "basic", 1],
+  ["a client that reads late gets every byte", "robust", 2, MANY],
+  ["nothing comes back but what was sent, in order", "basic", 2, MANY],
+  ["FIN at once is answered by FIN", "basic", 2],
+  ["lines, then FIN: all come back, then FIN", "basic", 2, MANY, "FIN at once is answered by FIN"],
+  ["a last line without a newline comes back", "basic", 2],
+  ["after 200 that connect and close the next client is served", "basic", 1, NEXT],
+  ["after one that said nothing the next client is served", "basic", 1, NEXT],
+  [CROWD, "basic", 2, NEXT],
+  ["a client that has to wait is served in the end", "basic", 1, NEXT],
+  ["half a line holds up nobody else", "concurrent", 2, NEXT],
+  ["each client gets its own bytes", "concurrent", 3, NEXT],
+  ["clients that come at once are all served", "basic", 2, NEXT],
+  ["four clients may wait to be accepted", "basic", 1, NEXT],
+  ["each address that it listens on is served", "robust", 1, NEXT],
+  ["after RST in the middle of a line the next client is served", "robust", 3, NEXT],
+  ["after RST before accept the next client is served", "robust", 2, NEXT],
+  ["after a close with unread bytes the next client is served", "robust", 2, NEXT],
+  ["after a client that vanishes while it is written to the next is served", "robust", 3, NEXT],
+  ["no descriptor is left open", "basic", 2, CROWD],
+  ["no process is left unwaited for", "basic", 2, CROWD],
+  ["no memory is left taken", "robust", 2, CROWD],
+  ["it sleeps while nobody says anything", "basic", 1, NEXT],
+  ["it prints how many bytes each line has", "basic", 1, CROWD, MORE],
+  ["it ends on SIGTERM", "basic", 1],
+  ["it listens again on the same port at once", "basic", 2],
+];
+
+const ONCE = "each line comes out once";
+/** The cases of a client; all but the first need the first. */
+const CLIENT: typeof SERVER = [
+  [ONCE, "basic", 5],
+  ["a line that comes back a byte at a time comes out whole", "basic", 2],
+  ["a line longer than MAXLINE comes out whole", "basic", 2],
+  ["a last line without a newline comes out", "robust", 2],
+  ["when the server closes after a line the client ends, and prints nothing stale", "robust", 2],
+  [
+    "when the server closes in the middle of a line the client ends, and prints no more of it",
+    "robust",
+    2,
+  ],
+  ["when the server resets the client ends, and prints nothing stale", "robust", 2],
+  ["when the server says more than it was sent the client ends", "basic", 1],
+  [
+    "when the server closes without an answer the client ends, and prints nothing stale",
+    "robust",
+    2,
+  ],
+];
+
+/** The marks of all cases, by name. */
+export const MARKS: ReadonlyMap<string, Mark> = new Map(
+  [SERVER, CLIENT].flatMap((table) =>
+    table.map(([name, level, points, ...needs], i): [string, Mark] => [
+      name,
+      { level, points, needs: i === 0 ? [] : [table[0][0], ...needs] },
+    ])
+  ),
+);

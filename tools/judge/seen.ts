@@ -1,0 +1,83 @@
+/** What a failure means, as far as what was seen tells it, whatever the case. */
+
+/** What was seen, and what it means. A server that makes one such mistake makes it in many cases. */
+const SEEN: [saw: RegExp, means: string][] = [
+  [
+    /ended.*(EINTR|Interrupted system call)/,
+    "a signal, such as SIGCHLD, has interrupted a call: try again on EINTR, or set SA_RESTART",
+  ],
+  [
+    /ended.*(EADDRINUSE|AddrInUse|[Aa]ddress already in use)/,
+    "the port is taken: SO_REUSEADDR isn't set, and a connection in TIME_WAIT keeps it for a minute",
+  ],
+  [/ended.*(EMFILE|Too many open files)/, "descriptors are never closed, until none is left"],
+  [
+    /ended.*(ECONNRESET|[Cc]onnection reset|ConnectionReset)/,
+    "an error of read ends the server: one connection's error is not the server's",
+  ],
+  [
+    /ended.*(SIGPIPE|EPIPE|[Bb]roken ?pipe)/,
+    "a write to a connection that is gone ends the server: SIGPIPE does, unless it is ignored, and " +
+    "so does an error of write that is taken for the server's",
+  ],
+  [
+    /ended.*(SIGSEGV|SIGABRT|SIGBUS|AddressSanitizer|stack smashing|buffer overflow)/,
+    "memory is used that isn't the server's: gcc -g -fsanitize=address says where",
+  ],
+  [
+    /a NUL that nobody sent/,
+    "one byte too many is written: the NUL behind the string is no part of it",
+  ],
+  [
+    /the NUL and what followed it are gone/,
+    "the length of the line is that of strlen, not that of what was read",
+  ],
+  [/text that nobody sent, then/, "something is written before what came: an echo adds nothing"],
+  [
+    /a newline that nobody sent/,
+    "a newline is added, as puts and println do: an echo adds nothing",
+  ],
+  [/the newline is gone/, "the newline is stripped, as chomp and trim do: it belongs to the line"],
+];
+
+/** What the server's end means, if nothing tells more. */
+const ENDED = "the server ended: what it wrote to its standard error, or a debugger, may say where";
+
+/** What a failure means by what was seen; undefined if only the case can tell. */
+export function meaning(saw: string): string | undefined {
+  return SEEN.find(([pattern]) => pattern.test(saw))?.[1];
+}
+
+/** What a server's end means. */
+export function meaningOfEnd(saw: string): string {
+  return meaning(saw) ?? ENDED;
+}
+
+/** What tells whether two failures are one mistake; undefined if nothing does. */
+export function mistake(saw: string): string | undefined {
+  return meaning(saw) ?? /^the server ended .*/s.exec(saw)?.[0].replace(/\d+/g, "N");
+}
+
+/** Lines of a standard error that say nothing: what surrounds the message of a runtime. */
+const NOISE =
+  /^(\s|Node\.js v|node:|note:|Emitted |goroutine |main\.|exit status|created by |[{}]|$)/;
+/** The most characters of a line to show. */
+const SHOWN = 200;
+
+/** The line of a standard error that says most, escaped and cut; empty if there is none. */
+export function useful(stderr: string): string {
+  const lines = stderr.split("\n").filter((line) => !NOISE.test(line));
+  const wrong =
+    /error|exception|panic|err\b|fail|denied|in use|refused|abort|fault|overflow|smash/i;
+  const line = lines.findLast((line) => wrong.test(line)) ?? lines.at(-1) ??
+    stderr.trim().split("\n").at(-1)!;
+  const escaped = Array.from(
+    line.trim(),
+    (c) =>
+      c >= " " && c < "\x7f" || c > "\x9f"
+        ? c
+        : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  )
+    .join("");
+  return escaped.length > SHOWN ? `${escaped.slice(0, SHOWN)} ...` : escaped;
+}
