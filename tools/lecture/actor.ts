@@ -23,6 +23,38 @@ export function parseTrace(line: string): Traced | undefined {
   return { time: performance.now(), name, args: args.split(", "), result };
 }
 
+/** Starts a program of this project, with `--trace` on its standard error. */
+export function spawn(name: string, ...args: string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--allow-net",
+      "--allow-run=cat",
+      new URL(`../../${name}`, import.meta.url).href,
+      ...args,
+      "--trace",
+    ],
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** The lines of a stream. */
+export async function* lines(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<string> {
+  let text = "";
+  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+    const parts = (text + chunk).split("\n");
+    text = parts.pop()!;
+    yield* parts;
+  }
+}
+
 /** A server or client process. */
 export class Actor {
   readonly lane: Lane;
@@ -41,22 +73,7 @@ export class Actor {
   constructor(lane: Lane, name: string, ...args: string[]) {
     this.lane = lane;
     this.#name = name;
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--no-prompt",
-        "--allow-net",
-        "--allow-run=cat",
-        new URL(`../../${name}`, import.meta.url).href,
-        ...args,
-        "--trace",
-      ],
-      env: { NO_COLOR: "1" },
-      stdin: "piped",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
+    this.#process = spawn(name, ...args);
     this.#stdin = this.#process.stdin.getWriter();
     this.#read();
   }
@@ -118,12 +135,7 @@ export class Actor {
   }
 
   async #read(): Promise<void> {
-    let text = "";
-    for await (const chunk of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
-      const lines = (text + chunk).split("\n");
-      text = lines.pop()!;
-      for (const line of lines) this.#take(line);
-    }
+    for await (const line of lines(this.#process.stderr)) this.#take(line);
     this.#ended = true;
     this.#wake();
   }
