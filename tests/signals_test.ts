@@ -190,7 +190,7 @@ for (const flags of [[], ["--workers=2"]]) {
 
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   Deno.test(`a second ${signal} ends the server at once with ${code}`, async () => {
-    await using server = await startServer();
+    await using server = await startServer("--grace=50");
     using clientfd = await openClientfd("127.0.0.1", server.port);
     await rioWriten(clientfd, bytes("hi\n"));
     await server.stdout.until(/received 3 bytes/);
