@@ -181,10 +181,12 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #limit: number;
   /** The end of what was read of a line that is too long, if its rest comes next. */
   #skipped: Uint8Array | undefined;
-  /** The pending read of a call with a signal, whether or not the call still waits for it. */
-  #flight: Flight<number | null> | undefined;
-  /** A call waits for bytes. */
-  #waiting = false;
+  /** A read is under way, whether or not the call that began it still waits. */
+  #reading = false;
+  /** What the last read threw, until a call has thrown it. */
+  #failure: { error: unknown } | undefined;
+  /** A call waits: what it does when a read has landed. */
+  #wake: (() => void) | undefined;
 
   /**
    * Creates an empty buffer: `rio_readinitb` of csapp.c.
@@ -221,33 +223,31 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return this.#wait(goal, limit, take, options?.signal);
   }
 
-  /** Reads until what is asked for has come. */
+  /** Reads until what is asked for has come, or the signal aborts. */
   #wait<T>(goal: Goal, limit: number, take: (n: number) => T, signal?: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
-      const read = () => {
-        this.#waiting = true;
-        this.#read(signal).then((count) => {
-          this.#waiting = false;
-          try {
-            this.#land(count);
-            const n = this.#find(goal, limit);
-            if (n < 0) read();
-            else resolve(take(n));
-          } catch (error) {
-            reject(error);
-          }
-        }, (error) => {
-          this.#waiting = false;
+      const wake = () => {
+        try {
+          signal?.throwIfAborted();
+          const n = this.#find(goal, limit);
+          if (n < 0) return this.#read();
+          resolve(take(n));
+        } catch (error) {
           reject(error);
-        });
+        }
+        this.#wake = undefined;
+        signal?.removeEventListener("abort", wake);
       };
-      read();
+      this.#wake = wake;
+      signal?.addEventListener("abort", wake);
+      if (this.#failure === undefined) this.#read();
+      else wake();
     });
   }
 
   /** Checks that a call may begin. */
   #start(options?: ReadOptions): void {
-    if (this.#waiting) throw new Error("Cannot read: another read of this Rio is under way");
+    if (this.#wake) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();
     if (this.#buffer.aside > 0) this.#buffer.restore();
   }
@@ -258,34 +258,40 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return n;
   }
 
-  /** The one place that reads. A read that a call has given up is waited for first. */
-  #read(signal?: AbortSignal): Promise<number | null> {
-    if (signal !== undefined) return this.#readUntil(signal);
+  /** The one place that reads, unless a read that was given up is still under way. */
+  #read(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure.error;
+    if (this.#reading) return;
+    this.#reading = true;
     try {
-      return this.#flight?.result ?? Promise.resolve(this.#reader.read(this.#buffer.room()));
+      Promise.resolve(this.#reader.read(this.#buffer.room())).then(this.#land, this.#fail);
     } catch (error) { // thrown at once
-      return Promise.reject(error);
-    } finally {
-      this.#flight = undefined;
+      this.#fail(error);
     }
   }
 
-  /** As `#read`, but gives up when the signal aborts. */
-  async #readUntil(signal: AbortSignal): Promise<number | null> {
-    signal.throwIfAborted();
-    const flight = this.#flight ??= new Flight(this.#read());
-    await flight.landing(signal);
-    this.#flight = undefined;
-    return flight.result;
-  }
+  /** Takes in what was read, for the call that waits or else for the next. */
+  readonly #land = (count: number | null): void => {
+    this.#reading = false;
+    try {
+      this.#buffer.append(count);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    if (this.#skipped !== undefined) {
+      this.#buffer.unread(this.#skipped);
+      this.#skipped = this.#buffer.skipLine();
+    }
+    this.#wake?.();
+  };
 
-  /** Takes in what was read. */
-  #land(count: number | null): void {
-    this.#buffer.append(count);
-    if (this.#skipped === undefined) return;
-    this.#buffer.unread(this.#skipped);
-    this.#skipped = this.#buffer.skipLine();
-  }
+  readonly #fail = (error: unknown): void => {
+    this.#reading = false;
+    this.#failure = { error };
+    this.#wake?.();
+  };
 
   /** Returns the bytes of a line, or skips it and throws if it is too long. */
   #checkLine(n: number): number {
@@ -411,7 +417,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     };
     return {
       next: () => {
-        if (options === undefined && !this.#waiting && this.#buffer.aside === 0) {
+        if (options === undefined && this.#wake === undefined && this.#buffer.aside === 0) {
           const n = this.#buffer.find(this.#goal, this.#limit);
           if (n > 0 && n <= this.#maxline) {
             return Promise.resolve({ value: this.#buffer.take(n) });
@@ -810,39 +816,13 @@ function toBytes(delimiter: number | string | Uint8Array): Uint8Array {
 /** Waits for a read or write; rejects if the signal aborts first. */
 function landing<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return result;
-  return new Flight(result).landing(signal).then(() => result);
-}
-
-/** A read or write that can be waited for more than once. */
-class Flight<T> {
-  readonly result: Promise<T>;
-  #landed = false;
-  /** Ends the wait under way. */
-  #end = () => {};
-
-  constructor(result: Promise<T>) {
-    this.result = result;
-    // Once per read, so that waits that are given up leave nothing behind.
-    const land = () => {
-      this.#landed = true;
-      this.#end();
-    };
-    result.then(land, land);
-  }
-
-  /** Waits until it has settled; rejects if the signal aborts first. */
-  landing(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted(); // the reader itself may have aborted it
-      this.#end = () => {
-        signal.removeEventListener("abort", this.#end);
-        if (this.#landed) resolve();
-        else reject(signal.reason);
-      };
-      signal.addEventListener("abort", this.#end);
-      if (this.#landed) this.#end();
-    });
-  }
+  return new Promise((resolve, reject) => {
+    const giveUp = () => reject(signal.reason);
+    const end = () => signal.removeEventListener("abort", giveUp);
+    signal.addEventListener("abort", giveUp);
+    Promise.resolve(result).then(resolve, reject).then(end);
+    if (signal.aborted) giveUp(); // the reader itself may have aborted it
+  });
 }
 
 /** Deno's class of errors, or where there is no Deno, one of the same name. */

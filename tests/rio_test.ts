@@ -1191,6 +1191,14 @@ Deno.test("a write or read of a peer that does nothing can be given up", async (
     settle(new Error("later")); // unhandled, it would end the test
     await turn();
     assertEquals(begun, 2);
+    const own = new AbortController(); // aborted by what is called
+    const aborting = () => {
+      own.abort(new Error("enough"));
+      return begin();
+    };
+    const itself = call({ read: aborting, write: aborting }, own.signal);
+    await assertRejects(() => itself, Error, "enough");
+    settle(8);
     const whole = call(fd, new AbortController().signal);
     settle(8);
     assertEquals(await whole, 8);
