@@ -29,7 +29,6 @@ export interface NodeReadable {
 /**
  * Reads from a web stream: the body of a `Response`, a `Blob`, what comes out of a
  * `DecompressionStream`. The stream is locked from then on.
- *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -51,7 +50,6 @@ export function readerFromStream(stream: ReadableStream<Uint8Array>): StreamRead
 /**
  * Reads from a stream of Node: a `net.Socket`, `process.stdin`, a file. Unlike its own iterator,
  * this leaves a socket open at EOF, for what is still to be written.
- *
  * @throws {Error} From a read: what the stream's `error` event tells, or if it was closed before
  * its end.
  * @example

@@ -53,7 +53,6 @@ interface Answer {
  * Opens the admin port: `/metrics` in Prometheus' text format, `/ready` for load balancers, and
  * `/stats`, the JSON of `--stats`. It stays open until the process ends. Nothing a client does
  * there ends or blocks the server: `serve` bounds it as it does the clients of the echo port.
- *
  * @throws {Error} If `Deno.listen` fails: the error it throws, with the address and the cause in
  * its message.
  */

@@ -1,6 +1,6 @@
 /** The project's own files: versions, tasks and links that agree with one another. */
 import { assert, assertEquals } from "@std/assert";
-import { has, Program, ROOT } from "./helpers.ts";
+import { exists, has, Program, ROOT } from "./helpers.ts";
 
 const read = (path: string) => Deno.readTextFile(`${ROOT}/${path}`);
 const config = JSON.parse(await read("deno.json"));
@@ -53,6 +53,15 @@ Deno.test("each task says what it does, and pages and workflows name no other", 
   }
   const [, nightly] = /^ +task: \[(.*)\]$/m.exec(await read(".github/workflows/nightly.yml"))!;
   for (const task of nightly.split(", ")) assert(task.split(" ")[0] in config.tasks, task);
+});
+
+Deno.test("docs/design.md and CONTRIBUTING name only files that are there", async () => {
+  for (const page of ["docs/design.md", ".github/CONTRIBUTING.md"]) {
+    const named = (await read(page)).matchAll(/`([\w./]+(?:\.ts|\.json|\/))`/g);
+    for (const [, path] of named) {
+      assert(await exists(`${ROOT}/${path}`), `${page}: ${path}`);
+    }
+  }
 });
 
 /** The modules that a module loads with it, itself included: no types, and no `import()`. */

@@ -21,9 +21,7 @@ export interface Case<T> {
   /** Where to read more. */
   read: string;
   /**
-   * Runs the case.
-   *
-   * @returns A finding to report, which is not a failure.
+   * Runs the case. Returns a finding to report, if there is one that is not a failure.
    * @throws {Failure} If the promise is broken.
    * @throws {Skip} If the case can't run.
    */

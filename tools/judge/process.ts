@@ -172,9 +172,8 @@ export class Started implements AsyncDisposable {
   }
 
   /**
-   * Starts the server, after stopping it if it is running. Default port: a free one.
-   *
-   * @returns The first connection to it.
+   * Starts the server, after stopping it if it is running. Default port: a free one. Returns the
+   * first connection to it.
    */
   async start(port: number = freePort()): Promise<Deno.TcpConn> {
     await this.stop();

@@ -46,11 +46,9 @@ export class Trial {
   readonly #known = new Map<string, unknown>();
 
   /**
-   * @param host The host as given on the command line.
-   * @param spare A connection to it, which {@linkcode Trial.connect} returns first.
-   * @param timeout The most milliseconds for one wait.
-   * @param started Its process, if judge started it.
-   * @param required How many clients it must serve at a time.
+   * Tries the server at `host`, as given on the command line, which judge may have `started`. `spare`
+   * is a connection to it, which {@linkcode Trial.connect} returns first, `timeout` the most
+   * milliseconds for one wait, `required` how many clients it must serve at a time.
    */
   constructor(
     host: string,

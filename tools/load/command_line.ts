@@ -68,7 +68,6 @@ export interface Plan {
 
 /**
  * Checks and converts the flags.
- *
  * @throws {UsageError} If a value is invalid or two flags conflict.
  */
 export async function loadFlags(flags: Flags): Promise<Plan> {

@@ -35,7 +35,6 @@ export interface Place {
 
 /**
  * A fault that ended a load early.
- *
  * @example
  * ```ts
  * import { load } from "@netp/rio/load";

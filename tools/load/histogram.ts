@@ -16,7 +16,6 @@ export type Counts = Pick<Histogram, "counts" | "max">;
 
 /**
  * Counts round trips by duration.
- *
  * @example
  * ```ts
  * import { Histogram } from "@netp/rio/load";
