@@ -1,5 +1,10 @@
 /** The page of `deno task lecture:web`: what the traces say, as a picture that grows. */
 
+/** The Korean particles after a number, which depend on how its last digit is read. */
+const particle = (closed, open) => (number) => /[013678]$/.test(`${number}`) ? closed : open;
+const iga = particle("이", "가");
+const eulreul = particle("을", "를");
+
 const TEXT = {
   en: {
     server: "server",
@@ -67,22 +72,26 @@ const TEXT = {
     listen: "서버가 listen했습니다. 이제부터 커널이 알아서 클라이언트와 3방향 핸드셰이크를 합니다.",
     accepting: "accept가 클라이언트를 기다립니다. 아무도 줄을 서지 않아도 됩니다.",
     connected: (n) =>
-      `클라이언트 ${n}이(가) 연결되었습니다. 커널이 한 일이고, accept는 아직 반환하지 않았습니다.`,
+      `클라이언트 ${n}${
+        iga(n)
+      } 연결되었습니다. 커널이 한 일이고, accept는 아직 반환하지 않았습니다.`,
     queued: (n) => `커널의 대기열에 ${n}개의 연결이 있습니다. 어느 프로세스의 것도 아닙니다.`,
-    accepted: (n, fd) => `accept가 클라이언트 ${n}을(를) 대기열에서 꺼내 ${fd}을(를) 반환합니다.`,
+    accepted: (n, fd) =>
+      `accept가 클라이언트 ${n}${eulreul(n)} 대기열에서 꺼내 ${fd}${eulreul(fd)} 반환합니다.`,
     lies: (n) => `클라이언트 ${n}의 줄은 커널 안에 있습니다. 아직 아무도 읽지 않습니다.`,
-    wrote: (n) => `클라이언트 ${n}이(가) 한 줄을 썼습니다. write는 커널이 받자마자 반환합니다.`,
+    wrote: (n) => `클라이언트 ${n}${iga(n)} 한 줄을 썼습니다. write는 커널이 받자마자 반환합니다.`,
     read: (n) => `서버가 클라이언트 ${n}의 줄을 읽습니다.`,
     echoes: (n) => `서버가 클라이언트 ${n}에게 그 줄을 돌려보냅니다.`,
-    echoed: (n) => `클라이언트 ${n}이(가) 에코를 받았습니다.`,
-    fin: (n) => `클라이언트 ${n}이(가) 더 보낼 것이 없다고 알립니다(FIN).`,
+    echoed: (n) => `클라이언트 ${n}${iga(n)} 에코를 받았습니다.`,
+    fin: (n) => `클라이언트 ${n}${iga(n)} 더 보낼 것이 없다고 알립니다(FIN).`,
     eofRead: "readlineb가 0을 반환했습니다. 0은 언제나 EOF입니다.",
-    closed: (fd) => `close: ${fd}이(가) 닫혔고, 서버는 다음 클라이언트를 accept할 수 있습니다.`,
+    closed: (fd) => `close: ${fd}${iga(fd)} 닫혔고, 서버는 다음 클라이언트를 accept할 수 있습니다.`,
     broken: "연결이 RST로 끊겨 호출이 실패했지만, 서버는 계속 동작합니다.",
-    stopped: (n) => `클라이언트 ${n}이(가) 멈췄습니다(SIGSTOP). 읽지 않지만 커널은 계속 받습니다.`,
-    resumed: (n) => `클라이언트 ${n}이(가) 다시 동작합니다(SIGCONT).`,
+    stopped: (n) =>
+      `클라이언트 ${n}${iga(n)} 멈췄습니다(SIGSTOP). 읽지 않지만 커널은 계속 받습니다.`,
+    resumed: (n) => `클라이언트 ${n}${iga(n)} 다시 동작합니다(SIGCONT).`,
     killed: (n) =>
-      `클라이언트 ${n}이(가) 에코를 읽지 않은 채 종료되어, 커널이 FIN 대신 RST를 보냅니다.`,
+      `클라이언트 ${n}${iga(n)} 에코를 읽지 않은 채 종료되어, 커널이 FIN 대신 RST를 보냅니다.`,
     ended: "Ctrl-C: 서버는 listenfd를 닫고, 이미 연결된 클라이언트를 모두 처리합니다.",
   },
 };
@@ -96,6 +105,7 @@ const LEFT = 300;
 const SERVER = 320;
 const SLOT = 116;
 const LANE = 260;
+const GLYPH = 8.5;
 /** Between client 1 and the server, and between the queue and client 2. */
 const GAP = 110;
 const TIME = 60;
@@ -307,9 +317,11 @@ function svg(story, words) {
   const y = ({ index }) => HEAD + index * ROW + ROW / 2;
   const parts = [
     rect("server", LEFT, HEAD, SERVER, bottom - HEAD),
-    text(LEFT + SERVER / 2, 24, words.server, "head middle"),
+    ...[24, bottom + 18].map((y) => text(LEFT + SERVER / 2, y, words.server, "head middle")),
     text(right + slots * SLOT / 2, 24, words.queue, "dim middle"),
   ];
+  /** Arrows, which are drawn over what they cross. */
+  const over = [];
   const bar = (kind, x, from, to, title) =>
     parts.push(
       `<line class="${kind}" x1="${x}" x2="${x}" y1="${y(from)}" y2="${to ? y(to) : bottom}">` +
@@ -322,7 +334,9 @@ function svg(story, words) {
   if (listen) bar("listenfd", LEFT + 6, listen, unlisten, "listenfd");
   for (const client of clients) {
     const { n, entered, connected, accepted, closed, left, slot, who, fd } = client;
-    parts.push(text(x(client), 24, words.client(n), "head middle"));
+    for (const y of [24, bottom + 18]) {
+      parts.push(text(x(client), y, words.client(n), "head middle"));
+    }
     if (entered) bar("line", x(client), entered, left, words.client(n));
     if (connected) bar("fd", x(client), connected, left, "clientfd");
     if (accepted) bar("fd", LEFT + 6 + n * 8, accepted, closed, fd);
@@ -338,7 +352,7 @@ function svg(story, words) {
     }
     parts.push("</g>");
     for (const row of client.sent.filter((row) => inQueue(client, row))) {
-      parts.push(arrow(x(client), y(row), at + SLOT - 12, y(row) + ROW / 2, row.sent));
+      over.push(arrow(x(client), y(row), at + SLOT - 12, y(row) + ROW / 2, row.sent));
     }
   }
   const bars = LEFT + 16 + clients.length * 8;
@@ -351,7 +365,7 @@ function svg(story, words) {
       : client.n === 1
       ? [x(client) - 10, "end"]
       : [x(client) + 10, ""];
-    const room = who === "server" ? 34 : client.n === 1 ? 21 : 28;
+    const room = who === "server" ? Math.floor((right - bars) / GLYPH) : client.n === 1 ? 21 : 28;
     const texts = row.text === undefined
       ? [told]
       : [`${row.text} ${row.peer ? "" : row.detail}`.trimEnd(), row.text, row.brief];
@@ -362,9 +376,9 @@ function svg(story, words) {
       const edge = other.n === 1 ? LEFT : right;
       // What lay in the queue leaves it now.
       if (inQueue(other, from)) {
-        parts.push(arrow(right + other.slot * SLOT + 24, y(other.accepted), right + 2, y(row)));
-      } else if (who === "server") parts.push(arrow(x(other), y(from), edge, y(row), label));
-      else parts.push(arrow(edge, y(from), x(other), y(row), label));
+        over.push(arrow(right + other.slot * SLOT + 24, y(other.accepted), right + 2, y(row)));
+      } else if (who === "server") over.push(arrow(x(other), y(from), edge, y(row), label));
+      else over.push(arrow(edge, y(from), x(other), y(row), label));
     }
     parts.push(
       `<g data-index="${index}" data-who="${who}">${
@@ -380,12 +394,12 @@ function svg(story, words) {
     );
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${
-    bottom + 10
+    bottom + 28
   }" role="img" aria-label="${
     escape(words.queue)
   }"><style>${STYLE}</style><defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>${
-    rect("paper", 0, 0, width, bottom + 10)
-  }${parts.join("\n")}</svg>`;
+    rect("paper", 0, 0, width, bottom + 28)
+  }${[...parts, ...over].join("\n")}</svg>`;
 }
 
 /** From when to when a client waits for its echo, and is stopped. */
