@@ -62,6 +62,8 @@ export {
   openUnixListenfd,
   /** A listening descriptor on a Unix socket. */
   UnixListenfd,
+  /** The mode of a Unix socket's file. */
+  type UnixListenOptions,
 } from "./server/unix.ts";
 
 /** The default backlog, in connections: `LISTENQ` of csapp.h. */

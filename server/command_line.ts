@@ -19,6 +19,7 @@ lines back.`,
   flags: [
     ["host=ADDR", "the address to listen on (default: all, IPv6 and IPv4)"],
     ["unix=PATH", "listen on a Unix socket instead"],
+    ["unix-mode=MODE", "the mode of its file, in octal: 666 lets all users connect"],
     ["cert=FILE", "speak TLS, with this certificate chain (PEM)"],
     ["key=FILE", "and its private key (PEM)"],
     ["backlog=N", "connections the kernel may queue (default 1024)"],
@@ -29,7 +30,11 @@ lines back.`,
     ["workers=N", "threads, each serving that many (default: one)"],
     ["idle-timeout=SEC", "close a connection idle for this long (default: no limit)"],
     ["max-seconds=SEC", "close a connection after this long (default: no limit)"],
-    ["grace=SEC", "time for open connections after SIGINT or SIGTERM (default 5)"],
+    [
+      "drain-delay=SEC",
+      "go on accepting for this long after SIGINT or SIGTERM, with /ready at 503\n(default 0)",
+    ],
+    ["grace=SEC", "time for open connections after that (default 5)"],
     ["allow=CIDR[,CIDR]", "serve only clients with these addresses"],
     [
       "per-client=N[/BITS]",
@@ -67,6 +72,7 @@ export interface ServerFlags {
   port: number;
   host: string | undefined;
   unix: string | undefined;
+  unixMode: number | undefined;
   cert: string | undefined;
   key: string | undefined;
   /** How many threads; undefined: serve in the main thread. */
@@ -75,6 +81,8 @@ export interface ServerFlags {
   /** The admin port, if asked for. */
   admin: AdminAddr | undefined;
   trace: boolean;
+  /** Milliseconds from the signal to the drain. */
+  drainDelay: number;
   options: ServerOptions;
 }
 
@@ -107,12 +115,14 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     port: toInteger("port", port ?? String(PORT), 0, 65535),
     host,
     unix,
+    unixMode: values["unix-mode"] === undefined ? undefined : mode(values["unix-mode"]),
     cert,
     key,
     workers: integer("workers", 1024),
     stats: set.has("stats"),
     admin: values.admin === undefined ? undefined : adminAddr(values.admin),
     trace: set.has("trace"),
+    drainDelay: time("drain-delay", 0) ?? 0,
     options: {
       concurrency: integer("concurrency", 1_000_000) ?? 1,
       backlog: integer("backlog", 65535) ?? 1024,
@@ -129,6 +139,15 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
   if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError("--cert and --key go together");
   }
+  if (host !== undefined && !/^[^:]+$|:.*:/.test(host)) {
+    throw new UsageError(`--host must be an address or a name without a port, not ${host}`);
+  }
+  if (unix?.startsWith("@")) {
+    throw new UsageError(`--unix=${unix}: no abstract sockets; for a file write ./${unix}`);
+  }
+  if (unix === undefined && flags.unixMode !== undefined) {
+    throw new UsageError("--unix-mode goes with --unix");
+  }
   if (unix !== undefined && port !== undefined) {
     throw new UsageError(`port ${port} doesn't go with --unix=${unix}`);
   }
@@ -143,6 +162,11 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     throw new UsageError(`--trace doesn't go with --workers=${flags.workers}`);
   }
   return flags;
+}
+
+function mode(text: string): number {
+  if (/^0?[0-7]{3}$/.test(text)) return parseInt(text, 8);
+  throw new UsageError(`--unix-mode must be three octal digits, such as 660, not ${text}`);
 }
 
 function perClient(text: string): PerClient {

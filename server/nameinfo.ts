@@ -23,7 +23,7 @@ export function numbers({ remoteAddr, localAddr }: Endpoints): [host: string, po
   return "hostname" in remoteAddr
     ? [unmapped(remoteAddr.hostname), String(remoteAddr.port)]
     // A client of a Unix socket has no name. The path may come from a PROXY header.
-    : ["localhost", (localAddr as Deno.UnixAddr).path.replace(/\p{Cc}/gu, "?")];
+    : ["localhost", (localAddr as Deno.UnixAddr).path.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?")];
 }
 
 /** The names of host and service, or the number where there is no name: getnameinfo(3). */

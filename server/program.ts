@@ -6,17 +6,22 @@ import { onSignal } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { inOrder, traceTo } from "../cli/trace.ts";
 import { address } from "../net/address.ts";
-import { count } from "../net/errors.ts";
-import { type ListenOptions, openListenfd, openTlsListenfd } from "../server.ts";
+import { count, reason } from "../net/errors.ts";
+import { sleep } from "../net/time.ts";
+import { openListenfd, openTlsListenfd } from "../server.ts";
 import { openAdmin } from "./admin.ts";
-import { COMMAND_LINE, serverFlags, type ServerOptions } from "./command_line.ts";
+import { COMMAND_LINE, type ServerFlags, serverFlags } from "./command_line.ts";
 import { EchoServer } from "./echo_server.ts";
 import { Output } from "./output.ts";
 import type { Printer } from "./report.ts";
 import { json, type Stats, total } from "./stats.ts";
+import { checkPair } from "./tls.ts";
 import { traceListenfd } from "./trace.ts";
 import { openUnixListenfd } from "./unix.ts";
 import { Workers } from "./workers.ts";
+
+/** A certificate chain and its key, in PEM. */
+type Pair = { cert: string; key: string };
 
 /** A running server, in this thread or in workers. */
 interface Running {
@@ -24,59 +29,62 @@ interface Running {
   where: string;
   ended: Promise<unknown>;
   stop(): void;
+  /** Uses another certificate from now on. */
+  renew(pair: Pair): void;
   stats(): Promise<Stats[]>;
 }
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
-  const { port, host, unix, cert, key, workers, stats, admin, trace, options } = serverFlags(
-    flags,
-  );
-  const { concurrency, backlog, grace } = options;
-  const tls = cert !== undefined && key !== undefined
-    ? { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) }
-    : undefined;
   const start = performance.now();
+  const given = serverFlags(flags);
+  const { workers, trace, drainDelay, options: { concurrency, grace, backlog } } = given;
   stdout.byLine ||= trace;
   const out = new Output(stdout, log);
-  const starting = workers !== undefined
-    ? startThreads(workers, port, { host, backlog }, tls, options, out)
-    : startHere(unix ?? port, { host, backlog }, tls, options, trace ? inOrder(out) : out, trace);
-
+  const starting = startServer(given, out);
   let end = 0;
   const subject = {
     slots: concurrency * (workers ?? 1),
     draining: false,
     stats: async () => await (await starting).stats(),
   };
-  // Now, since a thread may serve before all have started.
+  // At once: a thread may serve before all have started, and a signal would end the program.
   onSignal(async (signal) => {
     subject.draining = true;
     const running = await starting.catch(() => undefined);
     if (running === undefined) return; // `main` reports it
+    if (drainDelay > 0) log(`server: ${signal}: draining in ${drainDelay / 1000} s`);
+    await sleep(drainDelay);
     running.stop();
     end = performance.now() + grace;
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
   });
-  if (Deno.build.os !== "windows") { // which has no SIGUSR1
-    Deno.addSignalListener("SIGUSR1", async () => log(json(await subject.stats())));
+  if (Deno.build.os !== "windows") { // which has neither
+    const started = () => starting.catch(() => undefined);
+    Deno.addSignalListener("SIGUSR1", async () => {
+      const running = await started();
+      if (running !== undefined) log(json(await running.stats()));
+    });
+    if (given.cert !== undefined) {
+      Deno.addSignalListener("SIGHUP", async () => await renew(given, await started()));
+    }
   }
   const running = await starting;
-  if (admin !== undefined) {
-    const { hostname, port } = openAdmin(admin, subject);
+  if (given.admin !== undefined) {
+    const { hostname, port } = openAdmin(given.admin, subject);
     log(`admin on http://${address(hostname, port)}`);
   }
   const bounds = [
     ...workers === undefined ? [] : [`workers ${workers}`],
     `concurrency ${concurrency}`,
-    ...unix === undefined ? [`backlog ${backlog}`] : [],
+    ...given.unix === undefined ? [`backlog ${backlog}`] : [],
   ];
   log(`listening on ${running.where} (${bounds.join(", ")})`);
   await running.ended;
 
   const counts = await running.stats();
   const printed = await out.end(Math.max(end - performance.now(), LAST_WORDS));
-  if (stats) log(json(counts));
+  if (given.stats) log(json(counts));
   const { accepted, lines, bytesIn, closed: { cut } } = total(counts);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   const served = [count(accepted, "connection"), count(lines, "line"), count(bytesIn, "byte")];
@@ -85,52 +93,87 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return await exit(cut === 0 && printed ? 0 : 1);
 }
 
+/** Reads the certificate and the key, if there are any. */
+async function readPair({ cert, key }: ServerFlags): Promise<Pair | undefined> {
+  if (cert === undefined || key === undefined) return undefined;
+  return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
+}
+
+/** Reads certificate and key anew; if they are no good, the old ones stay. */
+async function renew(flags: ServerFlags, running: Running | undefined): Promise<void> {
+  try {
+    const pair = await readPair(flags);
+    if (pair === undefined || running === undefined) return;
+    checkPair(pair);
+    running.renew(pair);
+    log("server: SIGHUP: the certificate was read anew");
+  } catch (error) {
+    log(`server: SIGHUP: the old certificate stays: ${reason(error)}`);
+  }
+}
+
+async function startServer(flags: ServerFlags, out: Output): Promise<Running> {
+  const tls = await readPair(flags);
+  return flags.workers === undefined
+    ? await startHere(flags, tls, flags.trace ? inOrder(out) : out)
+    : await startThreads(flags.workers, flags, tls, out);
+}
+
 /** Starts the server in this thread, on a port or a Unix socket. */
 async function startHere(
-  where: number | string,
-  listenOptions: ListenOptions,
-  tls: { cert: string; key: string } | undefined,
-  options: ServerOptions,
+  { port, host, unix, unixMode: mode, trace, options }: ServerFlags,
+  tls: Pair | undefined,
   stdout: Printer,
-  trace: boolean,
 ): Promise<Running> {
   const server = new EchoServer(options, stdout, log);
   const running = {
     stop: () => server.stop(),
+    renew: () => {},
     stats: () => Promise.resolve([server.stats]),
   };
-  if (typeof where === "string") {
-    const listenfd = await openUnixListenfd(where);
+  if (unix !== undefined) {
+    const listenfd = await openUnixListenfd(unix, { mode });
     if (trace) traceListenfd(listenfd, undefined, traceTo("server"));
-    return { ...running, where, ended: server.run(listenfd) };
+    return { ...running, where: unix, ended: server.run(listenfd) };
   }
-  const listenfd = tls === undefined
-    ? openListenfd(where, listenOptions)
-    : openTlsListenfd(where, { ...listenOptions, ...tls, ...server.handshakes });
-  if (trace) traceListenfd(listenfd, { port: where, ...listenOptions }, traceTo("server"));
-  const { hostname, port } = listenfd.addr;
-  return { ...running, where: address(hostname, port), ended: server.run(listenfd) };
+  const listenOptions = { host, backlog: options.backlog };
+  const tlsListenfd = tls &&
+    openTlsListenfd(port, { ...listenOptions, ...tls, ...server.handshakes });
+  const listenfd = tlsListenfd ?? openListenfd(port, listenOptions);
+  if (trace) traceListenfd(listenfd, { port, ...listenOptions }, traceTo("server"));
+  return {
+    ...running,
+    where: whereOf(listenfd.addr, host),
+    renew: (pair) => tlsListenfd?.renew(pair),
+    ended: server.run(listenfd),
+  };
 }
 
 /** Starts the server in workers that share one listening socket. */
 async function startThreads(
   n: number,
-  port: number,
-  listenOptions: ListenOptions,
-  tls: { cert: string; key: string } | undefined,
-  options: ServerOptions,
+  { port, host, options }: ServerFlags,
+  tls: Pair | undefined,
   stdout: Printer,
 ): Promise<Running> {
   // Closing this one resets no client: the workers have the same socket open by then.
-  using listenfd = openListenfd(port, { ...listenOptions, shared: true });
-  const { hostname } = listenfd.addr;
-  const workers = await Workers.start(n, { hostname, port, tls }, options, stdout);
+  using listenfd = openListenfd(port, { host, backlog: options.backlog, shared: true });
+  const { addr } = listenfd;
+  // The port asked for, 0 too: by it Deno finds the socket to share.
+  const where = { hostname: addr.hostname, port, tls };
+  const workers = await Workers.start(n, where, options, stdout);
   return {
-    where: address(hostname, listenfd.addr.port),
+    where: whereOf(addr, host),
     ended: workers.ended,
     stop: () => workers.stop(),
+    renew: (pair) => workers.renew(pair),
     stats: () => workers.stats(),
   };
+}
+
+/** Where it listens, with the scope of a link-local address, which Deno leaves out. */
+function whereOf({ hostname, port }: Deno.NetAddr, host: string | undefined): string {
+  return address(host?.includes("%") ? host : hostname, port);
 }
 
 /** Runs the program. */

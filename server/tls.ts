@@ -30,6 +30,9 @@ const HANDSHAKE_FAILURE = 40;
 const PROTOCOL_VERSION = 70;
 const MAX_RECORD = HEADER + 16_384;
 
+/** A certificate chain and its private key, in PEM. */
+type Pair = Pick<TlsOptions, "cert" | "key">;
+
 /** Options of {@linkcode TlsListenfd}. */
 export interface TlsOptions {
   /** The certificate chain, in PEM. */
@@ -239,7 +242,7 @@ export class TlsListenfd {
   readonly #listenfd: Deno.TcpListener;
   readonly #onError: TlsOptions["onError"];
   readonly #admit: NonNullable<TlsOptions["admit"]>;
-  readonly #context: ReturnType<typeof createSecureContext>;
+  #context: ReturnType<typeof createSecureContext>;
   /** Pending calls of `accept`, and connections ready for the next call. */
   readonly #callers: PromiseWithResolvers<TlsConnfd>[] = [];
   readonly #ready: TlsConnfd[] = [];
@@ -259,8 +262,7 @@ export class TlsListenfd {
    * don't match.
    */
   constructor(listenfd: Deno.TcpListener, { cert, key, admit, onError }: TlsOptions) {
-    checkPair(cert, key);
-    this.#context = createSecureContext({ cert, key });
+    this.#context = contextOf({ cert, key });
     this.#listenfd = listenfd;
     this.#onError = onError;
     this.#admit = admit ?? (() => Promise.resolve({ [Symbol.dispose]() {} }));
@@ -269,6 +271,14 @@ export class TlsListenfd {
   /** The address it listens on. */
   get addr(): Deno.NetAddr {
     return this.#listenfd.addr;
+  }
+
+  /**
+   * Uses another certificate and key for handshakes that begin from now on.
+   * @throws {Deno.errors.InvalidData} As the constructor does; the old ones stay.
+   */
+  renew(pair: Pair): void {
+    this.#context = contextOf(pair);
   }
 
   /** Connections that `accept` hasn't returned yet. */
@@ -389,8 +399,13 @@ export class TlsListenfd {
   }
 }
 
+function contextOf({ cert, key }: Pair) {
+  checkPair({ cert, key });
+  return createSecureContext({ cert, key });
+}
+
 /** Throws unless certificate and key match: node:tls would fail only at each handshake. */
-function checkPair(cert: string, key: string): void {
+export function checkPair({ cert, key }: Pair): void {
   const parse = <T>(what: string, make: () => T): T => {
     try {
       return make();

@@ -6,6 +6,18 @@ import { sleep } from "../net/time.ts";
 const LOCK_TRIES = 100;
 const LOCK_PAUSE = 10;
 
+/** The longest path in bytes: unix(7) has 108 for it, BSD 104, each with a NUL. */
+const MAX_PATH = Deno.build.os === "linux" ? 107 : 103;
+
+/** Options of {@linkcode openUnixListenfd}. */
+export interface UnixListenOptions {
+  /**
+   * The file's mode, such as 0o666: who may write to it may connect. Default: what the umask leaves
+   * of 0o777.
+   */
+  mode?: number;
+}
+
 /** A listening descriptor on a Unix socket. `close` removes the socket's file. */
 export class UnixListenfd {
   readonly #listener: Deno.UnixListener;
@@ -42,6 +54,7 @@ export class UnixListenfd {
  * Opens a listening descriptor on a Unix socket: unix(7). It replaces the file of a dead server,
  * never that of a running one; if several servers start at once, one gets the path. The folder
  * must be readable and writable.
+ * @throws {RangeError} If the path is longer than 107 bytes on Linux, 103 elsewhere.
  * @throws {Deno.errors.AddrInUse} If a server listens on the path, or it is another kind of file.
  * @throws {Error} If `Deno.listen` fails: the error it throws, with the path and the cause in
  * its message.
@@ -54,15 +67,28 @@ export class UnixListenfd {
  * listenfd.close();
  * ```
  */
-export async function openUnixListenfd(path: string): Promise<UnixListenfd> {
+export async function openUnixListenfd(
+  path: string,
+  options: UnixListenOptions = {},
+): Promise<UnixListenfd> {
+  const bytes = new TextEncoder().encode(path).length;
+  if (bytes > MAX_PATH) { // the kernel's call would cut it, without an error
+    throw new RangeError(
+      `Cannot listen on ${path}: ${bytes} bytes, at most ${MAX_PATH} are allowed`,
+    );
+  }
   const folder = path.includes("/") ? path.replace(/[^/]*$/, "") : "./";
   // Deno removes the bound path when the listener closes, even if another server owns that file
   // by then. So bind to a temporary name and rename it, which also replaces a dead socket at once.
-  const name = `${folder}.${crypto.randomUUID().slice(0, 8)}`;
+  // ss(8) goes on showing the temporary name.
+  const length = new TextEncoder().encode(folder).length;
+  const name = `${folder}.${crypto.randomUUID().slice(0, Math.max(1, MAX_PATH - length - 1))}`
+    .slice(0, folder.length + 9);
   const lock = await lockFolder(folder);
   let listener: Deno.UnixListener | undefined;
   try {
     listener = Deno.listen({ transport: "unix", path: name });
+    if (options.mode !== undefined) await Deno.chmod(name, options.mode);
     const file = await Deno.lstat(name);
     if (await isTaken(path)) throw new Deno.errors.AddrInUse("Address already in use");
     await Deno.rename(name, path);

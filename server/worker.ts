@@ -1,7 +1,7 @@
 /** A thread of the prethreaded server, started by workers.ts. */
 import { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
-import { openListenfd, openTlsListenfd } from "../server.ts";
+import { openListenfd, openTlsListenfd, type TlsListenfd } from "../server.ts";
 import { EchoServer } from "./echo_server.ts";
 import type { Answer, Order } from "./workers.ts";
 
@@ -22,6 +22,7 @@ const stdout = new Stdout({
   },
 });
 let server: EchoServer | undefined;
+let tlsListenfd: TlsListenfd | undefined;
 async function start({ where, options }: Order & { type: "start" }): Promise<void> {
   const log = (line: string) => main.postMessage({ type: "log", line });
   server = new EchoServer(options, stdout, log);
@@ -29,9 +30,8 @@ async function start({ where, options }: Order & { type: "start" }): Promise<voi
   const { backlog } = options;
   const listenOptions = { host, backlog, shared: true };
   try {
-    const listenfd = tls === undefined
-      ? openListenfd(port, listenOptions)
-      : openTlsListenfd(port, { ...listenOptions, ...tls, ...server.handshakes });
+    tlsListenfd = tls && openTlsListenfd(port, { ...listenOptions, ...tls, ...server.handshakes });
+    const listenfd = tlsListenfd ?? openListenfd(port, listenOptions);
     main.postMessage({ type: "listening" });
     await server.run(listenfd);
     // Don't wait for the last blocks: the main thread knows how long they may take.
@@ -48,5 +48,6 @@ main.onmessage = ({ data }) => {
   if (data.type === "start") start(data);
   else if (data.type === "printed") printed.resolve();
   else if (data.type === "stop") server?.stop();
+  else if (data.type === "renew") tlsListenfd?.renew(data.pair);
   else if (server) main.postMessage({ type: "stats", stats: server.stats });
 };

@@ -19,6 +19,7 @@ export interface Where {
 export type Order =
   | { type: "start"; where: Where; options: ServerOptions }
   | { type: "stop" }
+  | { type: "renew"; pair: { cert: string; key: string } }
   | { type: "stats" }
   | { type: "printed" };
 
@@ -69,6 +70,11 @@ export class Workers {
   /** Tells all of them to stop, as `EchoServer.stop` does. */
   stop(): void {
     for (const worker of this.#workers) worker.tell({ type: "stop" });
+  }
+
+  /** Tells all of them to use another certificate. */
+  renew(pair: { cert: string; key: string }): void {
+    for (const worker of this.#workers) worker.tell({ type: "renew", pair });
   }
 
   /** The counters of each of them. */

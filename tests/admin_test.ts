@@ -114,6 +114,19 @@ for (const flags of [[], ["--workers=2"]]) {
   });
 }
 
+Deno.test("--drain-delay: /ready is 503 while new clients are still served", async () => {
+  await using server = await start("--drain-delay=0.5", "--concurrency=9");
+  server.process.kill("SIGTERM");
+  await server.stderr.until(/SIGTERM: draining in 0.5 s/);
+  assertEquals(await server.answer("/ready"), [503, "draining\n"]);
+  using client = await connect(server.port);
+  await client.ask("still accepted\n");
+  await client.fd.closeWrite();
+  await client.askEnd();
+  assertEquals(await server.code(), 0);
+  assertMatch(server.stderr.text, /server: 1 connection, 1 line, /);
+});
+
 Deno.test("the admin port answers GET and HEAD, and 404 to what isn't there", async () => {
   await using server = await start();
   for (const path of ["/", "/metrics/", "/toString", "/Ready"]) {

@@ -80,6 +80,44 @@ Deno.test("TLS: who isn't admitted costs no handshake, is counted, and makes no 
   assertEquals(await server.stop(), 0);
 });
 
+for (const flags of [[], ["--workers=2"]]) {
+  Deno.test({
+    name: `TLS: SIGHUP reads the certificate anew, or keeps the old one (${flags}, needs openssl)`,
+    ignore: !has("openssl"),
+    async fn() {
+      await using dir = await tempDir();
+      const [cert, key] = [`${dir.path}/cert.pem`, `${dir.path}/key.pem`];
+      await Deno.copyFile(`${ROOT}/tests/tls/cert.pem`, cert);
+      await Deno.copyFile(`${ROOT}/tests/tls/key.pem`, key);
+      await using server = await startServer(`--cert=${cert}`, `--key=${key}`, ...flags);
+      using before = await connectTls(server.port);
+      await before.ask();
+      await Deno.writeTextFile(cert, "none");
+      server.process.kill("SIGHUP");
+      await server.stderr.until(/SIGHUP: the old certificate stays: the TLS certificate can't be/);
+      await before.fd.closeWrite();
+      await before.askEnd();
+      using still = await connectTls(server.port);
+      await still.ask();
+      await still.fd.closeWrite();
+      await still.askEnd();
+      const command =
+        `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=other`;
+      const made = await runProgram(
+        new Program("openssl", [...command.split(" "), "-keyout", key, "-out", cert]),
+      );
+      assertEquals(made.code, 0, made.stderr);
+      server.process.kill("SIGHUP");
+      await server.stderr.until(/SIGHUP: the certificate was read anew/);
+      await assertRejects(async () => {
+        using other = await connectTls(server.port);
+        await other.ask();
+      });
+      await server.stop();
+    },
+  });
+}
+
 Deno.test("TLS: a PROXY header comes before the handshake", async () => {
   await using server = await startServer(...TLS, "--proxy-protocol=127.0.0.1", "--concurrency=9");
   const connect = async (header: string) => {

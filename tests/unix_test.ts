@@ -137,3 +137,52 @@ Deno.test({
     assertEquals(await exists(path), false);
   },
 });
+
+Deno.test({
+  ...LINUX,
+  name: "a Unix socket's path may be as long as the kernel takes, and no longer",
+  async fn() {
+    await using dir = await tempDir();
+    const name = (bytes: number) => `${dir.path}/`.padEnd(bytes, "x");
+    for (const bytes of [90, 104, 107]) {
+      const listenfd = await openUnixListenfd(name(bytes));
+      const [conn] = await Promise.all([listenfd.accept(), openUnixClientfd(name(bytes))].map(
+        async (fd) => (await fd)[Symbol.dispose](),
+      ));
+      assertEquals(conn, undefined);
+      listenfd.close();
+    }
+    await assertRejects(() => openUnixListenfd(name(108)), RangeError, "108 bytes, at most 107");
+    assertEquals([...Deno.readDirSync(dir.path)], []);
+  },
+});
+
+Deno.test({
+  ...LINUX,
+  name: "--unix-mode sets the mode of the file; --unix=@name is no abstract socket",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    await using server = Program.script("server.ts", `--unix=${path}`, "--unix-mode=660");
+    await server.stderr.until(/^listening on/m);
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o660);
+    assertEquals(await server.stop(), 0);
+    for (
+      const [flags, message] of [
+        [["--unix=@echo"], "--unix=@echo: no abstract sockets; for a file write ./@echo"],
+        [
+          ["--unix=a", "--unix-mode=9"],
+          "--unix-mode must be three octal digits, such as 660, not 9",
+        ],
+        [["--unix-mode=660"], "--unix-mode goes with --unix"],
+        [
+          ["--host=127.0.0.1:7"],
+          "--host must be an address or a name without a port, not 127.0.0.1:7",
+        ],
+      ] as const
+    ) {
+      const { code, stderr } = await runProgram(Program.script("server.ts", ...flags));
+      assertEquals([code, stderr.split("\n")[0]], [2, `server: ${message}`]);
+    }
+  },
+});
