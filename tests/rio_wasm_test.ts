@@ -61,8 +61,8 @@ Deno.test("without WebAssembly, a loop finds the same lines; without Deno, error
     assertEquals(lines.join(""), input);
   }
   const rio = new bare.Rio(new MemoryReader(["too long"]), { maxline: 3, tooLong: "throw" });
-  const tooLong = await assertRejects(() => rio.readline());
+  const tooLong = await assertRejects(() => rio.readline(), Error);
   const full = { write: () => Promise.resolve(0) };
-  const writeZero = await assertRejects(() => bare.rioWriten(full, new Uint8Array(1)));
+  const writeZero = await assertRejects(() => bare.rioWriten(full, new Uint8Array(1)), Error);
   assertEquals([tooLong.name, writeZero.name], ["InvalidData", "WriteZero"]);
 });
