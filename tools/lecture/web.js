@@ -7,6 +7,7 @@ const eulreul = particle("을", "를");
 
 const TEXT = {
   en: {
+    picture: "A server and its clients, call by call",
     server: "server",
     start: "Start",
     end: "End (Ctrl-C)",
@@ -49,6 +50,7 @@ const TEXT = {
     ended: "Ctrl-C: the server closes listenfd, and serves whoever is connected to the end.",
   },
   ko: {
+    picture: "서버와 클라이언트의 호출 순서",
     server: "서버",
     start: "시작",
     end: "종료 (Ctrl-C)",
@@ -396,7 +398,7 @@ function svg(story, words) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${
     bottom + 28
   }" role="img" aria-label="${
-    escape(words.queue)
+    escape(words.picture)
   }"><style>${STYLE}</style><defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>${
     rect("paper", 0, 0, width, bottom + 28)
   }${[...parts, ...over].join("\n")}</svg>`;

@@ -101,6 +101,7 @@ class Stage {
   #events: unknown[] = [];
   #begin = 0;
   #port = "";
+  #over = false;
   readonly #watchers = new Set<ReadableStreamDefaultController<string>>();
   #heard = new Set<(who: string, line: string) => void>();
   #turn: Promise<unknown> = Promise.resolve();
@@ -132,8 +133,13 @@ class Stage {
     }, { highWaterMark: LAG });
   }
 
-  /** Ends all processes. */
-  async kill(): Promise<void> {
+  /** Ends all processes, for good. */
+  async end(): Promise<void> {
+    this.#over = true;
+    await this.#kill();
+  }
+
+  async #kill(): Promise<void> {
     const players = [...this.#clients, ...this.#server === undefined ? [] : [this.#server]];
     await Promise.all(players.map((player) => player.kill()));
   }
@@ -166,7 +172,7 @@ class Stage {
   }
 
   async #start(concurrency: number, backlog: number): Promise<void> {
-    await this.kill();
+    await this.#kill();
     this.#clients = [];
     this.#connfds.clear();
     this.#events = [];
@@ -221,6 +227,7 @@ class Stage {
   }
 
   #play(who: string, name: string, ...args: string[]): Player {
+    if (this.#over) throw new Refused("everything ends");
     const player = new Player(who, spawn(name, ...args));
     (async () => {
       for await (const line of lines(player.process.stderr)) this.#line(player, line);
@@ -361,7 +368,7 @@ async function main({ positionals: [port = "0"] }: Flags, stdout: Stdout): Promi
       void stdout.print(new TextEncoder().encode(`http://127.0.0.1:${port}/${token}/\n`)),
   }, (request) => answer(request, `http://127.0.0.1:${server.addr.port}`, token, stage));
   onSignal(async (signal) => {
-    await stage.kill();
+    await stage.end();
     await exit(signalCode(signal), stdout);
   });
   await server.finished;
