@@ -42,7 +42,9 @@ class Server implements AsyncDisposable {
   static async start(port = 0, admin = 0): Promise<Server> {
     const unit = code("ini", { "1521%i": port, "910%i": admin, "/opt/rio/server.ts": "server.ts" });
     const [, args] = /^ExecStart=\S+ (.*)$/m.exec(unit)!;
-    const program = new Program(Deno.execPath(), [...args.split(" "), "--stats"]);
+    // Without --quiet, so that it shows the clients.
+    const shown = args.split(" ").filter((arg) => arg !== "--quiet");
+    const program = new Program(Deno.execPath(), [...shown, "--stats"]);
     const [, where] = await program.stderr.until(/^listening on 127\.0\.0\.1:(\d+) /m);
     const [, adminPort] = program.stderr.text.match(/^admin on http:\/\/127\.0\.0\.1:(\d+)$/m)!;
     return new Server(program, Number(where), Number(adminPort));
@@ -270,11 +272,16 @@ Deno.test({
       args: ["verify", `${folder.path}/echo@3.service`],
     }).output();
     assertEquals([exit, text(stderr)], [0, ""]);
+    // Its exposure is under 3 of 10.
+    const { success, stdout } = await new Deno.Command("systemd-analyze", {
+      args: ["security", "--offline=true", "--threshold=30", `${folder.path}/echo@3.service`],
+    }).output();
+    assert(success, text(stdout));
   },
 });
 
 Deno.test("the Dockerfile's command serves, and its health check says so", async () => {
-  const file = code("dockerfile", { "15213": 0, ':9103"]': ':0"]' });
+  const file = code("dockerfile", { "15213": 0, ':9103", ': ':0", ' });
   const [, command] = /^CMD (.*)$/m.exec(file)!;
   await using server = new Program(Deno.execPath(), JSON.parse(command));
   await server.stderr.until(/^listening/m);
