@@ -59,7 +59,8 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
   });
-  if (Deno.build.os !== "windows") { // which has neither
+  // Windows has no SIGUSR1, and its SIGHUP is the end of the console.
+  if (Deno.build.os !== "windows") {
     const started = () => starting.catch(() => undefined);
     Deno.addSignalListener("SIGUSR1", async () => {
       const running = await started();
