@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   echoClient,
+  type EchoClientOptions,
   NotAnEchoError,
   openClientfd,
   openTlsClientfd,
@@ -213,7 +214,7 @@ Deno.test("openTlsClientfd names what failed, and leaves nothing open", async ()
   (await listenfd.accept()).close();
   // An address to connect to, and no name that a certificate can have.
   await assertRejects(
-    () => openTlsClientfd("127.1", port, options),
+    () => openTlsClientfd("127.1", port),
     TypeError,
     `TLS handshake with 127.1 port ${port}: Invalid hostname`,
   );
@@ -366,6 +367,25 @@ Deno.test("echoClient in lockstep says what ended the connection while input is 
   );
 });
 
+/** Lets time pass once so many bytes came, until the exchange has failed; returns how. */
+async function late(clientfd: Deno.TcpConn, options: EchoClientOptions, bytes: number) {
+  using clock = new Clock();
+  let came = 0;
+  const read = clientfd.read.bind(clientfd);
+  Object.assign(clientfd, {
+    async read(p: Uint8Array) {
+      const n = await read(p);
+      came += n ?? 0;
+      return n;
+    },
+  });
+  const input = new MemoryReader(["12345\n"]);
+  const failed = failure(echoClient(clientfd, input, new MemoryWriter(), options));
+  while (came < bytes && failed.message === undefined) await clock.pass(0);
+  while (failed.message === undefined) await clock.pass(1);
+  return failed.message;
+}
+
 Deno.test("echoClient gives up on a server that owes an answer", async () => {
   for (const mode of MODES) {
     await against(async (connfd) => {
@@ -373,37 +393,39 @@ Deno.test("echoClient gives up on a server that owes an answer", async () => {
       const n = await connfd.read(buf);
       await connfd.write(buf.subarray(0, n! / 2));
     }, async (clientfd) => {
-      const output = new MemoryWriter();
-      const late = () =>
-        echoClient(clientfd, new MemoryReader(["12345\n"]), output, {
-          ...mode,
-          timeout: 50,
-        });
-      await assertRejects(
-        late,
-        Deno.errors.TimedOut,
-        "no answer for 0.05 s: 3 of 6 bytes came back",
-      );
+      const message = await late(clientfd, { ...mode, timeout: 50 }, 3);
+      assertEquals(message, "no answer for 0.05 s: 3 of 6 bytes came back");
     });
   }
 });
 
+/** An input of these lines, `pause` milliseconds before each and before its end. */
+function slowly(lines: string[], pause: number) {
+  return {
+    async read(p: Uint8Array) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      const line = lines.shift();
+      if (line === undefined) return null;
+      p.set(bytes(line));
+      return line.length;
+    },
+  };
+}
+
 Deno.test("echoClient waits as long as nothing is owed", async () => {
   for (const mode of MODES) {
     await against(echoThenClose, async (clientfd) => {
-      const lines = ["a\n", "b\n"];
-      const slow = {
-        async read(p: Uint8Array) {
-          const line = lines.shift();
-          if (line === undefined) return null;
-          await new Promise((resolve) => setTimeout(resolve, 600));
-          p.set(bytes(line));
-          return line.length;
-        },
-      };
+      using clock = new Clock();
       const output = new MemoryWriter();
-      await echoClient(clientfd, slow, output, { ...mode, timeout: 500 });
-      assertEquals(output.text, "a\nb\n");
+      const input = slowly(["a\n", "b\n"], 600);
+      const exchange = echoClient(clientfd, input, output, { ...mode, timeout: 500 });
+      const failed = failure(exchange);
+      for (const came of ["a\n", "a\nb\n"]) {
+        await clock.pass(600);
+        while (output.text !== came && failed.message === undefined) await clock.pass(0);
+      }
+      await clock.pass(600);
+      await exchange;
     });
   }
 });
@@ -495,17 +517,26 @@ Deno.test("echoClient prints a prompt without a newline at once", async () => {
 });
 
 Deno.test("echoClient's timeout is the time to the next byte", async () => {
+  const moments = Array.from({ length: 6 }, () => Promise.withResolvers<void>());
   await against(async (connfd) => {
     const buf = new Uint8Array(9);
-    const n = await connfd.read(buf);
-    for (let i = 0; i < n!; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 150));
+    await connfd.read(buf);
+    for (const [i, { promise }] of moments.entries()) {
+      await promise;
       await connfd.write(buf.subarray(i, i + 1));
     }
     await connfd.closeWrite();
   }, async (clientfd) => {
+    using clock = new Clock();
     const output = new MemoryWriter();
-    await echoClient(clientfd, new MemoryReader(["12345\n"]), output, { timeout: 600 });
+    const exchange = echoClient(clientfd, new MemoryReader(["12345\n"]), output, { timeout: 600 });
+    const failed = failure(exchange);
+    for (const [i, { resolve }] of moments.entries()) {
+      await clock.pass(450);
+      resolve();
+      while (output.text.length <= i && failed.message === undefined) await clock.pass(0);
+    }
+    await exchange;
     assertEquals(output.text, "12345\n");
   });
 });
@@ -517,12 +548,8 @@ Deno.test("echoClient's timeout also holds for the end of the connection", async
       const n = await connfd.read(buf);
       await connfd.write(buf.subarray(0, n!));
     }, async (clientfd) => {
-      const input = new MemoryReader(["hello\n"]);
-      await assertRejects(
-        () => echoClient(clientfd, input, new MemoryWriter(), { ...mode, timeout: 50 }),
-        Deno.errors.TimedOut,
-        "no EOF for 0.05 s: 6 of 6 bytes came back",
-      );
+      const message = await late(clientfd, { ...mode, timeout: 50 }, 6);
+      assertEquals(message, "no EOF for 0.05 s: 6 of 6 bytes came back");
     });
   }
 });
@@ -739,19 +766,18 @@ Deno.test("with anyAnswer the timeout counts answers, not bytes", async () => {
     while (await rio.readline() !== null) await rioWriten(connfd, bytes("ok\n"));
     await connfd.closeWrite();
   }, async (clientfd) => {
-    const lines = ["hello there\n", "bye, then\n"];
-    const slow = {
-      async read(p: Uint8Array) {
-        const line = lines.shift();
-        if (line === undefined) return null;
-        if (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 600));
-        p.set(bytes(line));
-        return line.length;
-      },
-    };
+    using clock = new Clock();
     const output = new MemoryWriter();
-    await echoClient(clientfd, slow, output, { anyAnswer: true, timeout: 300 });
-    assertEquals(output.text, "ok\nok\n");
+    const options = { anyAnswer: true, timeout: 300 };
+    const input = slowly(["hello there\n", "bye, then\n"], 600);
+    const exchange = echoClient(clientfd, input, output, options);
+    const failed = failure(exchange);
+    for (const came of ["ok\n", "ok\nok\n"]) {
+      await clock.pass(600);
+      while (output.text !== came && failed.message === undefined) await clock.pass(0);
+    }
+    await clock.pass(600);
+    await exchange;
   });
   // A greeting longer than all that is sent is none to the second line.
   await against(async (connfd) => {

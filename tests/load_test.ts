@@ -117,10 +117,9 @@ Deno.test("all comes back: of any depth and length, at a rate, with connections 
     };
     const result = await against(
       serve,
-      (port) => load(() => openClientfd("127.0.0.1", port), { time: 50, ...shape }),
+      (port) => load(() => openClientfd("127.0.0.1", port), { lines: 300, ...shape }),
     );
-    assertEquals(result.fault, undefined);
-    assert(result.lines > 0, JSON.stringify(shape));
+    assertEquals([result.fault, result.lines], [undefined, 300]);
     if (shape.churn) assert(result.opened > 4 && result.opened <= opened, `${result.opened}`);
     else assertEquals([result.opened, opened], [shape.connections, shape.connections]);
   }
@@ -238,21 +237,20 @@ const FAULTS: [
       await connfd.read(new Uint8Array(1));
     },
     7,
-    "load: timeout: connection 0, byte 63 (line 0): no byte came back for 0.3 s\n",
+    "load: timeout: connection 0, byte 63 (line 0): no byte came back for 0.5 s\n",
   ],
 ];
 for (const [name, serve, code, line] of FAULTS) {
   Deno.test(`a server that ${name} has an exit code and a line of its own`, async () => {
-    const result = await against(
+    const { code: ended, stderr } = await against(
       serve,
-      (port) => script(port, "--connections=1", "--timeout=0.3"),
+      (port) => script(port, "--connections=1", "--timeout=0.5"),
     );
-    assertEquals(result, {
+    assertEquals([ended, stderr], [
       code,
-      stdout: "",
-      stderr: `load: 127.0.0.1:${result.stderr.match(/:(\d+):/)![1]}: 1 connection, ` +
-        `1 line of 64 bytes in flight on each, 5 s after 1 s of warm-up\n${line}`,
-    });
+      `load: 127.0.0.1:${stderr.match(/:(\d+):/)![1]}: 1 connection, ` +
+      `1 line of 64 bytes in flight on each, 5 s after 1 s of warm-up\n${line}`,
+    ]);
   });
 }
 
@@ -343,7 +341,7 @@ Deno.test("at a rate the client doesn't say how busy it was: it polls the clock"
 
 Deno.test("--json: a line a second, and the summary, in threads too", async () => {
   await using server = await startServer("--concurrency=100", "--quiet");
-  const args = ["--seconds=1.2", "--json", "--workers=2", "--connections=3", "--churn=5"];
+  const args = ["--seconds=1.9", "--json", "--workers=2", "--connections=3", "--churn=5"];
   const { code, stdout } = await script(server.port, ...args);
   assertEquals(code, 0);
   const [first, second, { summary }, ...rest] = stdout.trim().split("\n").map((line) =>
@@ -351,7 +349,7 @@ Deno.test("--json: a line a second, and the summary, in threads too", async () =
   );
   assertEquals(rest, []);
   assertEquals(first.lines + second.lines, summary.lines);
-  assert(first.lines > second.lines && second.seconds > 1.1, JSON.stringify([first, second]));
+  assert(first.seconds >= 1 && second.seconds > first.seconds, JSON.stringify([first, second]));
   for (const { milliseconds } of [first, second, summary]) {
     assertEquals(Object.keys(milliseconds), ["p50", "p90", "p99", "p99.9", "max"]);
     assert(milliseconds.p50 > 0 && milliseconds.p50 <= milliseconds.max);
@@ -633,7 +631,9 @@ Deno.test("at a rate, a pause of the server counts with all lines that were due 
     assertEquals(fault, undefined);
     return histogram.between(100, Infinity);
   };
-  assertEquals(await long({}), 1);
+  // One, and those of our own that took so long: eight at most in 800 ms.
+  const one = await long({});
+  assert(one >= 1 && one < 10, `${one}`);
   const many = await long({ rate: 200 });
   assert(many > 40, `${many} of about 60`);
 });
@@ -738,11 +738,11 @@ for (const [program, name, command, many] of PEERS) {
       await using _ = new Program("sh", ["-c", command(port)]);
       const connections = many ? 5 : 1;
       // A server that can't say when it listens: until then it refuses.
-      const attempt = () => load(() => openClientfd("127.0.0.1", port), { connections, time: 100 });
+      const attempt = () =>
+        load(() => openClientfd("127.0.0.1", port), { connections, lines: 100 });
       let result = await attempt();
       while (result.fault?.kind === "refused") result = await attempt();
-      assertEquals(result.fault, undefined);
-      assert(result.lines > 0);
+      assertEquals([result.fault, result.lines], [undefined, 100]);
     },
   });
 }
