@@ -220,7 +220,11 @@ Deno.test({
     await using web = await Web.start();
     await using events = await Events.of(web);
     // A fresh folder for its profile is playwright's own.
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS.split(" ") });
+    const browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: FLAGS.split(" "),
+      timeout: 60_000,
+    });
     try {
       const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
       page.setDefaultTimeout(60_000);
@@ -262,6 +266,7 @@ Deno.test({
       // By hand: one is served, one waits, as the traces say.
       await page.selectOption("#concurrency", "1");
       await page.click("#start");
+      await page.locator('#figure [data-who="client 1"]').first().waitFor({ state: "detached" });
       await row("server", "accept: waiting");
       await page.click("#add");
       await row("server", "accept = connfd 1");
