@@ -38,6 +38,7 @@ const LECTURE: [program: string, ...fails: string[]][] = [
     "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back",
     "a client that reads late gets every byte",
     "half a line holds up nobody else",
+    "more than a thousand clients at once are served",
     ...RST,
     SIGPIPE,
   ],
@@ -60,10 +61,12 @@ Deno.test({
       const cases = command.startsWith("wrong") ? STARTED : CASES;
       const results = await judgeStarted(`${bin}/${command}`, cases);
       // On a busy machine there may be no time to tell: then there is a finding, not a failure.
-      const untold = results.filter(({ verdict, saw }) => verdict === "passed" && saw);
+      const untold = results.filter(({ verdict, saw }) =>
+        (verdict === "passed" || verdict === "skipped") && saw
+      );
       const failed = named(results, "failed", "not tried");
       const retry = (cases: typeof CASES) => judgeStarted(`${bin}/${command}`, cases);
-      assertEquals(await unexpected(failed, fails, retry), [], command);
+      assertEquals(await unexpected(failed, fails, retry, CASES), [], command);
       const missed = fails.filter((name) =>
         ![...failed, ...untold.map((r) => r.name)].includes(name)
       );
@@ -77,6 +80,7 @@ Deno.test({
 const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
   [""],
   ["lines", "each line comes out once"],
+  ["format", "text comes out as it was"],
   ["read", "a line that comes back a byte at a time comes out whole"],
   ["long", "a line longer than MAXLINE comes out whole"],
   ["newline", "a last line without a newline comes out"],
@@ -100,7 +104,7 @@ Deno.test({
     assertEquals(WRONG_CLIENTS.flatMap(([, ...fails]) => fails), CLIENT_CASES.map((c) => c.name));
     const bin = await Deno.makeTempDir();
     await Promise.all(["wrong_client", "echoclient"].map((program) => compile(program, bin)));
-    const [, , , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
+    const [, , , , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
     const commands = [
       ...WRONG_CLIENTS.map(([wrong, ...fails]) => [
         `${bin}/wrong_client {host} {port} ${wrong}`,
@@ -109,12 +113,15 @@ Deno.test({
       [`${bin}/echoclient {host} {port}`, newline, closed, silent],
       [`${Deno.execPath()} run --allow-net ${ROOT}/client.ts {host} {port}`],
     ];
-    const verdicts = await atOnce(commands, async ([command]) => {
-      await using trial = new ClientTrial(command, TIMEOUT);
-      const results = await Array.fromAsync(tryAll(trial, CLIENT_CASES));
-      return [command, ...named(results, "failed", "not tried")];
+    await atOnce(commands, async ([command, ...fails]) => {
+      const tryClient = async (cases: typeof CLIENT_CASES) => {
+        await using trial = new ClientTrial(command, TIMEOUT);
+        return await Array.fromAsync(tryAll(trial, cases));
+      };
+      const failed = named(await tryClient(CLIENT_CASES), "failed", "not tried");
+      assertEquals(fails.filter((name) => !failed.includes(name)), [], command);
+      assertEquals(await unexpected(failed, fails, tryClient, CLIENT_CASES), [], command);
     });
-    assertEquals(verdicts, commands);
     await Deno.remove(bin, { recursive: true });
   },
 });

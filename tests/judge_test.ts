@@ -8,6 +8,7 @@ import { FORMATS, type Row, score } from "../tools/judge/report.ts";
 import { meaning, useful } from "../tools/judge/seen.ts";
 import { STARTED } from "../tools/judge/started.ts";
 import { type Result, tryAll } from "../tools/judge/run.ts";
+import { required } from "../tools/judge/several.ts";
 import { Trial } from "../tools/judge/trial.ts";
 import { freePort, Program, ROOT, runProgram, startServer } from "./helpers.ts";
 import { atOnce, named, TIMEOUT, unexpected } from "./judge/trials.ts";
@@ -52,11 +53,12 @@ const WRONG: Record<string, Wrong> = {
   },
   "NUL comes back": { line: (line) => line.replace(/\0.*/, "") },
   "\\r\\n comes back as it was": { line: (line) => line.replace("\r\n", "\n") },
+  "no line is a command": says("quit\n", ""),
   "a client that reads late gets every byte": says("this is line 12345\n", ""),
   "nothing comes back but what was sent, in order": {
     last: (lines) => lines === 20_000 ? "\n" : "",
   },
-  "FIN at once is answered by FIN": { closes: (lines) => lines > 0 },
+  "FIN at once is answered by FIN": { closes: ({ lines, half }) => lines > 0 || half },
   "lines, then FIN: all come back, then FIN": says("this is line 2345\n", ""),
   "a last line without a newline comes back": {
     line: (line) => line.endsWith("\n") ? line : "",
@@ -68,6 +70,7 @@ const WRONG: Record<string, Wrong> = {
     iterative: true,
     line: failsNext(202),
   },
+  "a client that thinks for two seconds is served on": says("another one\n", ""),
   "hundreds of clients, one after the other, are served": says("client 450 of many\n", ""),
   "a client that has to wait is served in the end": says("number 2\n", ""),
   "half a line holds up nobody else": { locks: true },
@@ -106,7 +109,7 @@ Deno.test("a good server passes all the cases, whether it serves one at a time o
   const trials = [judge({}), judge({ iterative: true })];
   const [many, one] = await Promise.all(trials);
   const again = (wrong: Wrong, results: Result[]) =>
-    unexpected(named(results, "failed", "not tried"), [], (cases) => judge(wrong, cases));
+    unexpected(named(results, "failed", "not tried"), [], (cases) => judge(wrong, cases), CASES);
   assertEquals(await again({}, many), []);
   assertEquals(named(many, "skipped"), ["four clients may wait to be accepted"]);
   assertEquals(await again({ iterative: true }, one), []);
@@ -121,7 +124,7 @@ Deno.test("for each case there is a wrong server, which fails it and no other", 
   await atOnce(Object.entries(WRONG), async ([name, wrong]) => {
     const failed = named(await judge(wrong), "failed", "not tried");
     assert(failed.includes(name), `nothing wrong: ${name}`);
-    assertEquals(await unexpected(failed, [name], (cases) => judge(wrong, cases)), [], name);
+    assertEquals(await unexpected(failed, [name], (cases) => judge(wrong, cases), CASES), [], name);
   });
 });
 
@@ -129,13 +132,13 @@ const judgeScript = (...args: string[]) => Program.script("tools/judge.ts", ...a
 
 Deno.test("judge.ts tries a server that runs: exit code 0, and plain text where it is piped", async () => {
   await using server = await startServer();
-  const judge = judgeScript("localhost", `${server.port}`, "--timeout=1");
+  const judge = judgeScript("localhost", `${server.port}`);
   const { code, stdout, stderr } = await runProgram(judge);
   assertEquals([code, stderr], [0, ""]);
   assertMatch(stdout, new RegExp(`^localhost:${server.port}\n\nok    a line comes back\n`));
   assertMatch(
     stdout,
-    /\n28 passed, 9 skipped\n.*it serves 1 at a time; it listens on IPv4 and IPv6\nscore: (\d+) of \1\n$/,
+    /\n30 passed, 10 skipped\n.*it serves 1 at a time; it listens on IPv4 and IPv6\nscore: (\d+) of \1\n$/,
   );
   assert(!stdout.includes("\x1b"));
 });
@@ -143,7 +146,7 @@ Deno.test("judge.ts tries a server that runs: exit code 0, and plain text where 
 Deno.test("judge.ts says what it saw, that the server has gone, and ends with 1", async () => {
   await using server = new EchoServer({ away: 1 });
   const name = `localhost:${server.port}`;
-  const one = await runProgram(judgeScript(name, "--only=next client is", "--timeout=1"));
+  const one = await runProgram(judgeScript(name, "--only=next client is"));
   assertEquals(one.code, 1);
   assertMatch(
     one.stdout,
@@ -159,11 +162,11 @@ Deno.test("judge.ts says what it saw, that the server has gone, and ends with 1"
   assertEquals(code, 1);
   assertMatch(
     stdout,
-    /^TAP version 13\n1\.\.37\n# 127\.0\.0\.1:\d+\nnot ok 1 - a line comes back\n {2}---\n {2}saw: "/,
+    /^TAP version 13\n1\.\.40\n# 127\.0\.0\.1:\d+\nnot ok 1 - a line comes back\n {2}---\n {2}saw: "/,
   );
   assertMatch(
     stdout,
-    /\nnot ok 37 - .*\n {2}---\n {2}saw: "nobody has been answered since \\"a line comes back\\""\n {2}follows: "a line comes back"\n/,
+    /\nnot ok 40 - .*\n {2}---\n {2}saw: "nobody has been answered since \\"a line comes back\\""\n {2}follows: "a line comes back"\n/,
   );
 });
 
@@ -232,7 +235,7 @@ Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
 });
 
 Deno.test("each case has its mark, and the points of a level are told", () => {
-  assertEquals([...MARKS.keys()], [...CASES, ...CLIENT_CASES].map(({ name }) => name));
+  assertEquals([...MARKS.keys()], [...CASES, ...CLIENT_CASES, required(2)].map((c) => c.name));
   for (const { needs } of MARKS.values()) {
     for (const name of needs) assert(MARKS.has(name), name);
   }

@@ -25,6 +25,7 @@ import { checkProc } from "./judge/proc.ts";
 import { FORMATS, lines, passed, type Row } from "./judge/report.ts";
 import { type Result, type Subject, tryAll } from "./judge/run.ts";
 import { type Case, Failure } from "./judge/case.ts";
+import { required } from "./judge/several.ts";
 import { MANY, MAX_BYTES, MAX_CONNECTIONS, MAX_OPEN, Trial } from "./judge/trial.ts";
 import { address } from "../net/address.ts";
 import { reason } from "../net/errors.ts";
@@ -86,28 +87,28 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
       return await trial.check();
     });
   }
-  const required = toRequired(flags.values.require);
+  const cases = toRequired(flags.values.require);
   if (start !== undefined) {
-    return await runCases(start, CASES, flags, stdout, async (use) => {
+    return await runCases(start, cases, flags, stdout, async (use) => {
       if (Deno.build.os !== "linux") throw new Error("--start needs Linux: it looks into /proc");
       await checkStart();
       const started = new Started(start, timeout);
       use(started);
-      return new Trial("localhost", await started.start(), timeout, started, required);
+      return new Trial("localhost", await started.start(), timeout, started);
     });
   }
-  return await runCases(address(host, port), CASES, flags, stdout, async () => {
+  return await runCases(address(host, port), cases, flags, stdout, async () => {
     const fd = await openClientfd(host, port, { connectTimeout: timeout });
-    return new Trial(host, fd, timeout, undefined, required);
+    return new Trial(host, fd, timeout);
   });
 }
 
-/** How many clients a server must serve at a time. */
-function toRequired(text: string | undefined): number {
-  if (text === undefined) return 1;
+/** The cases of a server, with that of --require. */
+function toRequired(text: string | undefined): Case<Trial>[] {
+  if (text === undefined) return CASES;
   const [, n] = /^concurrent:(.*)$/.exec(text) ?? [];
   if (n === undefined) throw new UsageError(`--require must be concurrent:N, not ${text}`);
-  return toInteger("--require=concurrent:N", n, 1, MANY);
+  return [...CASES, required(toInteger("--require=concurrent:N", n, 1, MANY))];
 }
 
 /** Prints what docs/judge.md says of the cases with `name` in theirs. */

@@ -54,7 +54,10 @@ int main(int argc, char **argv)
         lines++;
         if (is("lines") && lines == 3)
             continue;
-        fwrite(buf, 1, n > 0 && !is("count") ? (size_t)n : sent, stdout);
+        if (is("format") && strncmp(buf, "100 %", 5) == 0)
+            fputs("100 0 \n", stdout);
+        else
+            fwrite(buf, 1, n > 0 && !is("count") ? (size_t)n : sent, stdout);
     }
     if (!is("read"))
         drain(&rio);

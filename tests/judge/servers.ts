@@ -12,8 +12,8 @@ export interface Wrong {
   away?: number;
   /** What the server says before it closes. */
   last?: (lines: number) => string;
-  /** Whether it closes a connection on which so many lines have come. */
-  closes?: (lines: number) => boolean;
+  /** Whether it closes a connection on which so much has come. */
+  closes?: (last: Ended) => boolean;
   /** How many reads a line may take. */
   reads?: number;
   /** Whether others wait while a line is half there. */
@@ -77,7 +77,7 @@ export class EchoServer implements AsyncDisposable {
     this.#turn = false;
     if (!away) await this.#echo(connfd, ended);
     this.#turnNext(ended);
-    if (!away && !(this.#wrong.closes?.(ended.lines) ?? true)) return;
+    if (!away && !(this.#wrong.closes?.(ended) ?? true)) return;
     this.#open.delete(connfd);
     connfd[Symbol.dispose]();
   }

@@ -1,5 +1,6 @@
 /** What the tests of judge share: trials, a few at once, and what came of them. */
 import { assert } from "@std/assert";
+import type { Case } from "../../tools/judge/case.ts";
 import { CASES } from "../../tools/judge/cases.ts";
 import { Started } from "../../tools/judge/process.ts";
 import { type Result, tryAll } from "../../tools/judge/run.ts";
@@ -34,14 +35,15 @@ export async function atOnce<T, R>(all: T[], work: (one: T) => Promise<R>): Prom
  * The cases that failed and shouldn't have, and do so again when each is tried alone: on a busy
  * machine a good server may be too late once.
  */
-export async function unexpected(
+export async function unexpected<T>(
   failed: string[],
   expected: string[],
-  retry: (cases: typeof CASES) => Promise<Result[]>,
+  retry: (cases: Case<T>[]) => Promise<Result[]>,
+  all: Case<T>[],
 ): Promise<string[]> {
   const steady = [];
   for (const name of failed.filter((name) => !expected.includes(name))) {
-    const cases = CASES.filter((c) => c.name === name);
+    const cases = all.filter((c) => c.name === name);
     let fails = true;
     for (let times = 0; fails && times < 2; times++) {
       fails = named(await retry(cases), "failed", "not tried").length > 0;

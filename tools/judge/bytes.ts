@@ -8,6 +8,13 @@ export function bytes(data: string | Uint8Array): Uint8Array {
   return all;
 }
 
+/** Decodes bytes as Latin-1: a character each. */
+export function text(bytes: Uint8Array): string {
+  let all = "";
+  for (const byte of bytes) all += String.fromCharCode(byte);
+  return all;
+}
+
 /** The lines `this is line N`, from `first` to `last`. */
 export function lines(first: number, last: number): string {
   let all = "";

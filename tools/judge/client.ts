@@ -2,7 +2,7 @@
 import { openListenfd } from "../../server.ts";
 import { sleep, within } from "../../net/time.ts";
 import { Rio, rioWriten } from "../../rio.ts";
-import { bytes, longLine } from "./bytes.ts";
+import { bytes, longLine, text } from "./bytes.ts";
 import { command, Program } from "./process.ts";
 import type { Subject } from "./run.ts";
 import { type Case, Failure, seconds } from "./case.ts";
@@ -10,6 +10,8 @@ import { type Case, Failure, seconds } from "./case.ts";
 const HOST = "127.0.0.1";
 /** Bytes of a line that fgets reads in two pieces. */
 const LONG = 12_000;
+/** A line of what programs often change. */
+const TEXT = "100 %d %s%n \u00fc\u6f22\u5b57  \n";
 /** Milliseconds for a connection to arrive after the client has ended. */
 const GRACE = 100;
 const ECHOCLIENT = "CS:APP 11.4.9, echoclient.c";
@@ -30,6 +32,24 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       }
       await client.ends(connfd);
       for (const line of ["first", "second", "third"]) client.printed(line, 1);
+      client.printedAll("first\nsecond\nthird\n");
+      return client.finding();
+    },
+  },
+  {
+    name: "text comes out as it was",
+    did: "typed a line with %, blanks at its end and UTF-8, and sent it back",
+    means: "the line is printed as a format (printf(buf)), stripped, or taken for ASCII",
+    read: "printf(3), BUGS; CS:APP 10.5: text and binary data",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type(TEXT);
+      const sent = await connfd.line();
+      if (sent !== latin1(TEXT)) throw new Failure(`it sent ${JSON.stringify(sent)}`);
+      await connfd.send(sent);
+      await client.prints(sent);
+      await client.ends(connfd);
+      client.printedAll(sent);
       return client.finding();
     },
   },
@@ -81,7 +101,15 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       const { client, connfd } = await t.start();
       await client.type("no newline");
       await client.closeInput();
-      await connfd.send(await connfd.read("no newline".length));
+      let sent = "";
+      while (sent.length < "no newline".length) {
+        const part = await connfd.read("no newline".length - sent.length);
+        if (part === "") throw new Failure(`it ended after ${JSON.stringify(sent)}`);
+        sent += part;
+      }
+      await connfd.send(sent);
+      const more = await connfd.rest(t.timeout / 10);
+      if (more !== "") throw new Failure(`it sent ${JSON.stringify(more)} behind the text`);
       await client.ends(connfd);
       client.printed("no newline", 1);
       return client.finding();
@@ -309,6 +337,19 @@ class ClientProgram {
     throw new Failure(`it printed ${JSON.stringify(text)} ${found} times, not ${times}`);
   }
 
+  /** Checks that it has printed this and nothing else. */
+  printedAll(text: string): void {
+    const { stdout } = this.#program;
+    if (stdout === text) return;
+    const at = Array.from(text).findIndex((c, i) => c !== stdout[i]);
+    const from = at < 0 ? text.length : at;
+    throw new Failure(
+      `it printed ${JSON.stringify(stdout.slice(0, 80))}, not ${
+        JSON.stringify(text)
+      } (byte ${from})`,
+    );
+  }
+
   /** Describes how it exited. */
   finding(): string {
     const { status } = this.#program;
@@ -335,10 +376,21 @@ class Connfd {
     return text(line);
   }
 
-  /** The next bytes that the client sends, read straight from the socket. */
+  /** The next bytes that the client sends, at most `n`. */
   async read(n: number): Promise<string> {
     const buf = new Uint8Array(n);
-    return text(buf.subarray(0, await this.#receive(this.#connfd.read(buf)) ?? 0));
+    return text(buf.subarray(0, await this.#receive(this.#rio.read(buf)) ?? 0));
+  }
+
+  /** What the client sends within `ms` milliseconds; what comes later is left. */
+  async rest(ms: number): Promise<string> {
+    const signal = AbortSignal.timeout(ms);
+    try {
+      const buf = new Uint8Array(100);
+      return text(buf.subarray(0, await this.#rio.read(buf, { signal }) ?? 0));
+    } catch {
+      return ""; // nothing came, or the connection is over
+    }
   }
 
   async send(text: string): Promise<void> {
@@ -370,6 +422,7 @@ class Connfd {
   }
 }
 
-function text(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+/** The bytes of a text in UTF-8, a character each. */
+function latin1(utf8: string): string {
+  return text(new TextEncoder().encode(utf8));
 }

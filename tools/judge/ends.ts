@@ -20,7 +20,7 @@ export const ENDS: Case<Trial>[] = [
     async run(t) {
       const client = await t.connect();
       await client.finish();
-      await client.end();
+      await client.endsHere();
     },
   },
   {
@@ -32,7 +32,7 @@ export const ENDS: Case<Trial>[] = [
       const client = await t.connect();
       const all = lines(2001, 3000);
       await client.while(client.send(all).then(() => client.finish()), all);
-      await client.end();
+      await client.endsHere();
     },
   },
   {
@@ -45,6 +45,7 @@ export const ENDS: Case<Trial>[] = [
       await client.send("no newline");
       await client.finish();
       await client.expect("no newline");
+      await client.endsHere();
     },
   },
   {
@@ -73,6 +74,18 @@ export const ENDS: Case<Trial>[] = [
       if (await client.next(t.quiet) === "end") throw new Failure("the server closed it");
       client.close();
       await served(t);
+    },
+  },
+  {
+    name: "a client that thinks for two seconds is served on",
+    did: "sent a line, said nothing for two seconds, and sent another",
+    means: "a client is given up that takes its time: only EOF is its end",
+    read: "CS:APP 11.4.9, echoserveri.c",
+    async run(t) {
+      const client = await t.connect();
+      await client.ask("a thought\n");
+      await sleep(Math.min(2100, 2 * t.timeout));
+      await client.ask("another one\n");
     },
   },
   {

@@ -31,13 +31,15 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   ["every byte value comes back", "basic", 1],
   ["NUL comes back", "basic", 1],
   ["\\r\\n comes back as it was", "basic", 1],
+  ["no line is a command", "basic", 1],
   ["a client that reads late gets every byte", "robust", 2, MANY],
   ["nothing comes back but what was sent, in order", "basic", 2, MANY],
   ["FIN at once is answered by FIN", "basic", 2],
   ["lines, then FIN: all come back, then FIN", "basic", 2, MANY, "FIN at once is answered by FIN"],
-  ["a last line without a newline comes back", "basic", 2],
+  ["a last line without a newline comes back", "basic", 2, "FIN at once is answered by FIN"],
   ["after 200 that connect and close the next client is served", "basic", 1, NEXT],
   ["after one that said nothing the next client is served", "basic", 1, NEXT],
+  ["a client that thinks for two seconds is served on", "basic", 1],
   [CROWD, "basic", 2, NEXT],
   ["a client that has to wait is served in the end", "basic", 1, NEXT],
   ["half a line holds up nobody else", "concurrent", 2, NEXT],
@@ -52,6 +54,7 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   ["no descriptor is left open", "basic", 2, CROWD],
   ["no process is left unwaited for", "basic", 2, CROWD],
   ["no memory is left taken", "robust", 2, CROWD],
+  ["more than a thousand clients at once are served", "concurrent", 2, NEXT],
   ["it sleeps while nobody says anything", "basic", 1, NEXT],
   ["it prints how many bytes each line has", "basic", 1, CROWD, MORE],
   ["it ends on SIGTERM", "basic", 1],
@@ -62,6 +65,7 @@ const ONCE = "each line comes out once";
 /** The cases of a client; all but the first need the first. */
 const CLIENT: typeof SERVER = [
   [ONCE, "basic", 5],
+  ["text comes out as it was", "basic", 2],
   ["a line that comes back a byte at a time comes out whole", "basic", 2],
   ["a line longer than MAXLINE comes out whole", "basic", 2],
   ["a last line without a newline comes out", "robust", 2],
@@ -80,9 +84,14 @@ const CLIENT: typeof SERVER = [
   ],
 ];
 
+/** The case of --require. */
+const REQUIRED: typeof SERVER = [
+  ["as many clients are served at a time as required", "concurrent", 5],
+];
+
 /** The marks of all cases, by name. */
 export const MARKS: ReadonlyMap<string, Mark> = new Map(
-  [SERVER, CLIENT].flatMap((table) =>
+  [SERVER, CLIENT, REQUIRED].flatMap((table) =>
     table.map(([name, level, points, ...needs], i): [string, Mark] => [
       name,
       { level, points, needs: i === 0 ? [] : [table[0][0], ...needs] },

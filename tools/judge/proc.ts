@@ -110,8 +110,10 @@ export function memory(pid: number): number {
 export function keepsMemory(pid: number): string | undefined {
   const size = Number(/^VmSize:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
   if (size > SANITIZER) return "a sanitizer keeps what is freed";
-  // Executable memory that comes from no file holds code compiled while the program runs.
-  const compiled = /^\S+ r[w-]xp \S+ \S+ 0 *(\[anon.*)?$/m.test(read(`/proc/${pid}/maps`));
+  // Executable memory that comes from no file holds code compiled while the program runs, and the
+  // heap of Go begins at an address of its own.
+  const maps = read(`/proc/${pid}/maps`);
+  const compiled = /^\S+ r[w-]xp \S+ \S+ 0 *(\[anon.*)?$|^c000000000-/m.test(maps);
   return compiled ? "a garbage collector frees when it likes" : undefined;
 }
 

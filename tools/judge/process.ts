@@ -2,6 +2,7 @@
 import { sleep, within } from "../../net/time.ts";
 import { openClientfd } from "../../client.ts";
 import { Failure } from "./case.ts";
+import { text } from "./bytes.ts";
 import { useful } from "./seen.ts";
 import {
   checkProc,
@@ -144,10 +145,9 @@ export class Program {
   }
 
   async #keep(stream: ReadableStream<Uint8Array>, add: (text: string) => void): Promise<void> {
-    const decoder = new TextDecoder("latin1");
     let size = 0;
     for await (const part of stream) {
-      if ((size += part.length) <= KEPT) add(decoder.decode(part));
+      if ((size += part.length) <= KEPT) add(text(part));
     }
   }
 }

@@ -25,6 +25,10 @@ const SEEN: [saw: RegExp, means: string][] = [
     "memory is used that isn't the server's: gcc -g -fsanitize=address says where",
   ],
   [
+    /^it still runs .* after the end of its input/,
+    "it waits on when nothing more can come: at the end of its input, or of the connection, it ends",
+  ],
+  [
     /a NUL that nobody sent/,
     "one byte too many is written: the NUL behind the string is no part of it",
   ],

@@ -4,6 +4,24 @@ import { longLine } from "./bytes.ts";
 import { type Case, Failure, Skip } from "./case.ts";
 import { type Connection, MANY, type Trial } from "./trial.ts";
 
+/** The most bytes to send without reading. */
+const UNREAD = 16_000_000;
+
+/** The case of a server that has to serve so many clients at a time. */
+export function required(n: number): Case<Trial> {
+  return {
+    name: "as many clients are served at a time as required",
+    did: `connected ${n} clients, and sent a line on each`,
+    means: "a client has to wait until another has gone: serve each in a process, a thread, " +
+      "or by turns",
+    read: "CS:APP 12",
+    async run(t) {
+      const many = await t.concurrency();
+      if (many < n) throw new Failure(`it serves ${many} at a time, not ${n}`);
+    },
+  };
+}
+
 export const SEVERAL: Case<Trial>[] = [
   {
     name: "a client that has to wait is served in the end",
@@ -45,7 +63,9 @@ export const SEVERAL: Case<Trial>[] = [
   },
   {
     name: "each client gets its own bytes",
-    did: "sent half lines on some connections by turns, then their rest; then long lines at once",
+    did:
+      "sent half lines on some connections by turns, then their rest; then long lines at once; " +
+      "then lines on one that doesn't read, and on another",
     means: "what belongs to a client is in a static or global variable, which all share",
     read: "CS:APP 12.4, shared variables; CS:APP 12.7.1, thread safety",
     async run(t) {
@@ -61,6 +81,21 @@ export const SEVERAL: Case<Trial>[] = [
       for (let round = 0; round < 20; round++) {
         await each((client, i) => client.ask(longLine(8000).replaceAll(" ", name(i))));
       }
+      // While the server waits for room to write to one, it serves another, if it can.
+      const [late, other] = clients;
+      const block = longLine(8000).replaceAll(" ", "L").repeat(8);
+      let blocks = 0;
+      for (let still = false; !still && !t.late && blocks * block.length < UNREAD; blocks++) {
+        const sending = late.send(block);
+        sending.catch(() => {}); // an error of what comes back says more
+        still = await within(t.quiet, sending.then(() => true)) === undefined;
+      }
+      const lines = longLine(8000).replaceAll(" ", "O").repeat(8);
+      const asked = other.ask(lines).then(() => other.ask(lines));
+      asked.catch(() => {}); // awaited below
+      await within(2 * t.quiet, asked);
+      for (let n = 0; n < blocks; n++) await late.expect(block);
+      await asked;
     },
   },
   {

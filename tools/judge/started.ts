@@ -3,8 +3,12 @@ import { sleep } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { SOME_DESCRIPTORS, type Started, until } from "./process.ts";
 import { type Case, Failure, seconds, Skip } from "./case.ts";
-import { CROWD_BATCH, type Trial } from "./trial.ts";
+import { CROWD_BATCH, MANY, type Trial } from "./trial.ts";
 
+/** Processes that a server may keep for the clients to come. */
+const SOME_PROCESSES = 50;
+/** Clients at once: more than select can have. */
+const THOUSAND = 1100;
 /** Clients that reset. */
 const RESETS = 40;
 /** The most clients, or lines, to find out whether memory stops growing. */
@@ -44,11 +48,15 @@ export const STARTED: Case<Trial>[] = [
   {
     name: "no process is left unwaited for",
     did: "counted zombies after hundreds of clients, and after 20 that left at once",
-    means: "the parent doesn't wait for its children, or for one child a SIGCHLD: they don't queue",
+    means:
+      "the parent doesn't wait for its children, or for one child a SIGCHLD: they don't queue; " +
+      "or a child doesn't end",
     read: "CS:APP 8.4.3, waitpid; CS:APP 8.5.5: signals aren't queued; CS:APP 12.1.1",
     async run(t) {
-      const { after } = await held(t);
+      const { before, after } = await held(t);
       if (after.zombies > 1) throw new Failure(`${after.zombies} zombies are left`);
+      const more = after.processes - before.processes;
+      if (more > SOME_PROCESSES) throw new Failure(`${more} more processes run than before`);
       const clients = await t.many();
       for (const client of clients) client.close();
       const last = await t.connect();
@@ -87,6 +95,37 @@ export const STARTED: Case<Trial>[] = [
       const more = growth(lines, "lines");
       if (keeps === undefined && !t.late && everyStep(lines)) throw new Failure(more);
       return `${more}: ${keeps ?? "no time to see more"}`;
+    },
+  },
+  {
+    name: "more than a thousand clients at once are served",
+    did: `connected ${THOUSAND} clients, and sent a line on each`,
+    means:
+      "FD_SETSIZE is 1024: select can't have a descriptor above it, and FD_SET writes elsewhere",
+    read: "select(2), BUGS; poll(2); CS:APP 12.2.1, echoservers.c",
+    async run(t) {
+      const server = await restart(t);
+      const many = await t.concurrency();
+      if (many < MANY) throw new Skip(`it serves ${many} at a time`);
+      const limit = server.descriptorLimit();
+      if (limit < THOUSAND + 100) throw new Skip(`it may have ${limit} descriptors`);
+      const clients = [];
+      let served = 0;
+      for (; served < THOUSAND && !t.late; served++) {
+        const client = await t.connect();
+        clients.push(client);
+        await client.send("one of many\n");
+        if (served > 0 && await client.next(t.quiet) === "nothing") break;
+        await client.expect("one of many\n");
+      }
+      await clients[0].ask("the first of many\n");
+      if (served >= 1000 && served < 1030 && !t.late) {
+        throw new Failure(`it serves ${served} at once, and not one more`);
+      }
+      await t.end();
+      t.begin();
+      await (await t.connect()).ask("after so many\n");
+      if (served < THOUSAND) return `it serves ${served} at once`;
     },
   },
   {

@@ -4,7 +4,7 @@ import { openClientfd } from "../../client.ts";
 import { isReset, reason } from "../../net/errors.ts";
 import { within } from "../../net/time.ts";
 import { Rio, rioWriten } from "../../rio.ts";
-import { bytes, difference } from "./bytes.ts";
+import { bytes, difference, show } from "./bytes.ts";
 import { Failure, seconds, WAITS } from "./case.ts";
 import type { Held, Started } from "./process.ts";
 
@@ -31,8 +31,6 @@ export class Trial {
   readonly timeout: number;
   /** The host as given on the command line. */
   readonly named: string;
-  /** How many clients it must serve at a time. */
-  readonly required: number;
   /** The address in use: another address of the same name may be another server. */
   #addr: Deno.NetAddr;
   #spare: Deno.TcpConn | undefined;
@@ -48,17 +46,10 @@ export class Trial {
   /**
    * Tries the server at `host`, as given on the command line, which judge may have `started`. `spare`
    * is a connection to it, which {@linkcode Trial.connect} returns first, `timeout` the most
-   * milliseconds for one wait, `required` how many clients it must serve at a time.
+   * milliseconds for one wait.
    */
-  constructor(
-    host: string,
-    spare: Deno.TcpConn,
-    timeout: number,
-    started?: Started,
-    required: number = 1,
-  ) {
+  constructor(host: string, spare: Deno.TcpConn, timeout: number, started?: Started) {
     this.named = host;
-    this.required = required;
     this.timeout = timeout;
     this.started = started;
     this.#spare = spare;
@@ -209,10 +200,12 @@ export class Trial {
     this.#connections += connections;
     this.#sent += sent;
     // Judge's own server may be asked for more.
-    const most = this.started === undefined ? MAX_CONNECTIONS : 5 * MAX_CONNECTIONS;
+    const [most, open] = this.started === undefined
+      ? [MAX_CONNECTIONS, MAX_OPEN]
+      : [5 * MAX_CONNECTIONS, MAX_CONNECTIONS];
     if (
       this.#connections > most || this.#sent > MAX_BYTES ||
-      this.#open.size + connections > MAX_OPEN
+      this.#open.size + connections > open
     ) throw new Error("a case goes beyond its bounds");
   }
 
@@ -395,6 +388,12 @@ export class Connection implements Disposable {
       if ((total += n) > MAX_BYTES) throw new Failure("bytes without end");
     }
     return first;
+  }
+
+  /** Reads to EOF, and checks that nothing comes before it. */
+  async endsHere(): Promise<void> {
+    const more = await this.end();
+    if (more.length > 0) throw new Failure(`then came ${show(more)}, which nobody had sent`);
   }
 
   /** What comes next within `ms` milliseconds, without consuming it. */
