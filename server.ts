@@ -50,6 +50,8 @@ export {
   EchoStats,
 } from "./server/stats.ts";
 export {
+  /** A certificate chain and its key. */
+  type Pair,
   /** The server's side of a TLS connection. */
   TlsConnfd,
   /** A listening descriptor that accepts connections once their TLS handshake is done. */

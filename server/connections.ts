@@ -2,7 +2,7 @@
 import { isReset } from "../net/errors.ts";
 import { checkTime, sleep } from "../net/time.ts";
 import { Turns } from "../net/turns.ts";
-import { checkRange } from "../rio.ts";
+import { checkRange, rioWriten } from "../rio.ts";
 import { type Conn, Connfd, isTcp } from "./connfd.ts";
 
 /** The limits on a server's connections. */
@@ -25,7 +25,7 @@ export interface ConnectionOptions {
   maxTime?: number;
   /**
    * Called with the error that ended a connection early, or that `accept` threw (then without
-   * `connfd`). The server goes on either way. Default: `console.error`.
+   * `connfd`). The server goes on either way. Default: it is written to standard error.
    */
   onError?: (error: unknown, connfd?: Connfd) => void;
   /** Counters to update. Default: new ones. */
@@ -272,11 +272,13 @@ export class Connections {
   }
 }
 
-/** `console.error`, which throws if standard error is full or closed. */
-function complain(error: unknown): void {
-  try {
-    console.error(error);
-  } catch {
-    // Nowhere left to report it.
-  }
+let complaining = false;
+
+/** Writes the error to standard error; while nobody reads that, others are dropped. */
+async function complain(error: unknown): Promise<void> {
+  if (complaining) return;
+  complaining = true;
+  const text = new TextEncoder().encode(`${Deno.inspect(error)}\n`);
+  await rioWriten(Deno.stderr, text).catch(() => {}); // nowhere left to report it
+  complaining = false;
 }

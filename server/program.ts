@@ -15,13 +15,10 @@ import { EchoServer } from "./echo_server.ts";
 import { Output } from "./output.ts";
 import type { Printer } from "./report.ts";
 import { json, type Stats, total } from "./stats.ts";
-import { checkPair } from "./tls.ts";
+import { checkPair, type Pair } from "./tls.ts";
 import { traceListenfd } from "./trace.ts";
 import { openUnixListenfd } from "./unix.ts";
 import { Workers } from "./workers.ts";
-
-/** A certificate chain and its key, in PEM. */
-type Pair = { cert: string; key: string };
 
 /** A running server, in this thread or in workers. */
 interface Running {

@@ -20,6 +20,8 @@ const MAX_LINE = 107;
 /** Bytes of version 2 before the addresses (2.2), and the most for all of it, TLVs included. */
 const HEAD = 16;
 const MAX_HEADER = 8192;
+/** The type of the TLV with the checksum. */
+const CRC32C = 3;
 /** Bytes of an AF_UNIX address. */
 const UNIX_PATH = 108;
 
@@ -65,7 +67,7 @@ export async function readProxyHeader(
 ): Promise<Endpoints | undefined> {
   for (let n = 1;; n++) {
     if (!(await rio.fill(n, options))) throw invalid("the connection ended before its end");
-    const start = rio.peek();
+    const start = rio.peek(SIGNATURES[1].length);
     n = start.length;
     const found = SIGNATURES.findIndex((signature) =>
       signature.every((byte, i) => i >= n || byte === start[i])
@@ -126,6 +128,7 @@ async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints 
   const block = local || family === 0 || protocol === 0 ? 0 : 2 * size + (family < 3 ? 4 : 0);
   if (length < block) throw invalid(`${length} bytes of addresses, not ${block}`);
   const bytes = await read(length);
+  checkCrc(Uint8Array.of(...head, ...bytes), HEAD + block);
   if (block === 0) return undefined;
   const end = (n: number): Deno.Addr => {
     const address = bytes.subarray(n * size, n * size + size);
@@ -141,6 +144,27 @@ async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints 
     };
   };
   return { remoteAddr: end(0), localAddr: end(1) };
+}
+
+/** Checks the header's checksum, PP2_TYPE_CRC32C, if it has one (2.2.3). */
+function checkCrc(header: Uint8Array, tlvs: number): void {
+  const view = new DataView(header.buffer);
+  for (let at = tlvs; at + 3 <= header.length; at += 3 + view.getUint16(at + 1)) {
+    if (header[at] !== CRC32C || view.getUint16(at + 1) !== 4 || at + 7 > header.length) continue;
+    const sum = view.getUint32(at + 3);
+    view.setUint32(at + 3, 0);
+    if (crc32c(header) !== sum) throw invalid("its checksum is wrong");
+  }
+}
+
+/** CRC-32C, Castagnoli's: RFC 9260, appendix A. */
+function crc32c(bytes: Uint8Array): number {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >>> 1 ^ 0x82f63b78 : crc >>> 1;
+  }
+  return ~crc >>> 0;
 }
 
 function ipv4(field: string): string {

@@ -31,14 +31,15 @@ const PROTOCOL_VERSION = 70;
 const MAX_RECORD = HEADER + 16_384;
 
 /** A certificate chain and its private key, in PEM. */
-type Pair = Pick<TlsOptions, "cert" | "key">;
+export interface Pair {
+  /** The certificate chain. */
+  cert: string;
+  /** The private key of the certificate. */
+  key: string;
+}
 
 /** Options of {@linkcode TlsListenfd}. */
-export interface TlsOptions {
-  /** The certificate chain, in PEM. */
-  cert: string;
-  /** The private key of the certificate, in PEM. */
-  key: string;
+export interface TlsOptions extends Pair {
   /**
    * Called before each handshake, with the addresses of both ends, which it may change, and a
    * reader of what comes before TLS. What it returns is disposed of when the connection is closed;

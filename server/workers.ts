@@ -7,19 +7,20 @@ import { label } from "../net/errors.ts";
 import type { ServerOptions } from "./command_line.ts";
 import type { Printer } from "./report.ts";
 import type { Stats } from "./stats.ts";
+import type { Pair } from "./tls.ts";
 
 /** Where the threads listen, and their certificate. */
 export interface Where {
   hostname: string;
   port: number;
-  tls: { cert: string; key: string } | undefined;
+  tls: Pair | undefined;
 }
 
 /** A message to a thread. */
 export type Order =
   | { type: "start"; where: Where; options: ServerOptions }
   | { type: "stop" }
-  | { type: "renew"; pair: { cert: string; key: string } }
+  | { type: "renew"; pair: Pair }
   | { type: "stats" }
   | { type: "printed" };
 
@@ -73,7 +74,7 @@ export class Workers {
   }
 
   /** Tells all of them to use another certificate. */
-  renew(pair: { cert: string; key: string }): void {
+  renew(pair: Pair): void {
     for (const worker of this.#workers) worker.tell({ type: "renew", pair });
   }
 

@@ -14,6 +14,7 @@ import {
   ROOT,
   runProgram,
   startServer,
+  text,
 } from "./helpers.ts";
 
 const MiB = 1 << 20;
@@ -397,4 +398,28 @@ Deno.test("a client that takes its bytes slowly isn't idle", async () => {
   for (let n; (n = await client.fd.read(rest)) !== null;) back += n;
   await sending;
   assertEquals(back, data.length);
+});
+
+Deno.test("a library's server without onError serves on while nobody reads standard error", async () => {
+  const script = `
+    import { openListenfd, serve } from "./server.ts";
+    const listenfd = openListenfd(0, { host: "127.0.0.1" });
+    console.log(listenfd.addr.port);
+    await serve(listenfd, () => Promise.reject(new Error("x".repeat(2000))));`;
+  await using program = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", "--ext=ts", script],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stdout = program.stdout.getReader();
+  const port = Number(text((await stdout.read()).value!));
+  for (let i = 0; i < 200; i++) { // four times what the pipe holds
+    using client = await connect(port);
+    await client.askEnd();
+  }
+  program.kill("SIGKILL");
+  await stdout.cancel();
+  await program.stderr.cancel();
 });

@@ -46,6 +46,11 @@ const VALID: [name: string, header: string, ends: Endpoints | undefined][] = [
     "PROXY TCP6 ::ffff:127.0.0.1 ::ffff:127.0.0.1 65533 65533\r\n",
     both("tcp", "::ffff:127.0.0.1"),
   ],
+  [
+    "version 2 with a checksum",
+    v2(0x21, 0x11, LOOPBACK + hex("04 0001 78 03 0004 428240f9")),
+    both("tcp", "127.0.0.1"),
+  ],
   ["UNKNOWN", "PROXY UNKNOWN\r\n", undefined],
   ["UNKNOWN with anything", "PROXY UNKNOWN 127.0.0.1 127.0.0.1 99999 99999\r\n", undefined],
   ["UNKNOWN of 107 bytes", `PROXY UNKNOWN ${LONG} ${LONG} 65535 65535\r\n`, undefined],
@@ -120,6 +125,11 @@ const INVALID: [name: string, header: string, message: string][] = [
   ["nothing", "", ENDED],
   ["no signature", "There is no spoon", "it begins with"],
   ["half a signature", "PROX", ENDED],
+  [
+    "a checksum of other bytes",
+    v2(0x21, 0x11, LOOPBACK + hex("04 0001 79 03 0004 428240f9")),
+    "its checksum is wrong",
+  ],
   ["another command", "GET / HTTP/1.1\r\n\r\n", "it begins with"],
   ["lower case", "proxy TCP4 1.2.3.4 5.6.7.8 1 2\r\n", "it begins with"],
   ["LF", "PROXY \n", "it ends in LF, not CRLF"],
