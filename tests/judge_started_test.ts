@@ -159,3 +159,46 @@ Deno.test("deno task judge --start looks into the server", async () => {
   assertEquals(code, 0, stderr);
   assertMatch(stdout, /\n\nok {4}no descriptor is left open\n\n1 passed\nscore: 2 of 2\n$/);
 });
+
+Deno.test({
+  name: "judge --all tries each submission, whatever the others do (needs prlimit)",
+  ignore: !has("prlimit"),
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const serve = `for await (const c of Deno.listen({ port: Number(Deno.args[0]) })) {
+      c.readable.pipeTo(c.writable).catch(() => {});
+    }`;
+    const submissions = {
+      "crash, 1.js": `Deno.exit(3)`,
+      "flood.js": `for (;;) console.log("x".repeat(1000))`,
+      "good.js": serve,
+    };
+    for (const [name, text] of Object.entries(submissions)) {
+      await Deno.writeTextFile(`${folder}/${name}`, text);
+    }
+    const judge = new Program(Deno.execPath(), [
+      "run",
+      "--quiet",
+      "--allow-all",
+      "tools/judge.ts",
+      `--all=${folder}`,
+      "--build=cp {file} {out}",
+      `--start=${Deno.execPath()} run -A --ext=js {out} {port}`,
+      "--only=a line comes back",
+      `--reports=${folder}/.reports`,
+      "--csv",
+    ]);
+    const { code, stdout, stderr } = await runProgram(judge);
+    assertEquals([code, stderr], [1, ""]);
+    assertEquals(stdout.split("\r\n"), [
+      "submission,basic,robust,concurrent,score,fix this first",
+      `"crash, 1.js",0/5,0/0,0/0,0/5,a line comes back`,
+      "flood.js,0/5,0/0,0/0,0/5,a line comes back",
+      "good.js,5/5,0/0,0/0,5/5,",
+      "",
+    ]);
+    const crash = await Deno.readTextFile(`${folder}/.reports/crash, 1.js.txt`);
+    assertMatch(crash, /saw: +the server ended with exit code 3\n/);
+    await Deno.remove(folder, { recursive: true });
+  },
+});

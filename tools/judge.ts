@@ -19,6 +19,7 @@ import { toTarget } from "../client/target.ts";
 import { openClientfd } from "../client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
+import { csv, endGrade, grade, page, table } from "./judge/class.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
 import { LEVELS, MARKS } from "./judge/marks.ts";
 import { checkProc } from "./judge/proc.ts";
@@ -42,6 +43,10 @@ const COMMAND_LINE: CommandLine = {
   flags: [
     ["start=CMD", "start the server, look inside it, and stop it; {port} in CMD is its port"],
     ["client=CMD", "test this client; {host} and {port} in CMD are judge's own"],
+    ["all=FOLDER", "try each submission in FOLDER: a table of them all"],
+    ["build=CMD", "with --all: build a submission; {file} is its path, {out} a program to make"],
+    ["reports=FOLDER", "with --all: write a page for each submission"],
+    ["csv", "with --all: print comma-separated values"],
     ["only=NAME", "only cases with NAME in their name"],
     ["except=NAME", "no cases with NAME in their name"],
     [
@@ -79,6 +84,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   if ([start, client, flags.positionals[0]].filter((way) => way !== undefined).length > 1) {
     throw new UsageError("one of --start, --client and a host");
   }
+  if (flags.values.all !== undefined) return await gradeAll(flags, stdout);
   if (client !== undefined) {
     return await runCases(client, CLIENT_CASES, flags, stdout, async (use) => {
       await checkRun("--client");
@@ -101,6 +107,34 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     const fd = await openClientfd(host, port, { connectTimeout: timeout });
     return new Trial(host, fd, timeout);
   });
+}
+
+/** Tries all submissions in a folder. */
+async function gradeAll({ values, set }: Flags, stdout: Stdout): Promise<number> {
+  const { all: folder, build, start, total = "60", reports } = values;
+  if (start === undefined) throw new UsageError("--all needs --start");
+  await checkStart();
+  const forward = ["timeout", "level", "require", "only", "except", "points"];
+  const flags = forward.flatMap((name) => values[name] ? [`--${name}=${values[name]}`] : []);
+  const seconds = toMilliseconds("--total", total) / 1000;
+  const format = set.has("csv") ? csv : table;
+  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
+  if (reports !== undefined) await Deno.mkdir(reports, { recursive: true });
+  onSignal(async (signal) => {
+    await endGrade();
+    await exit(signalCode(signal), stdout);
+  });
+  await print(format());
+  let code = 0;
+  for await (const graded of grade({ folder: folder!, build, start, total: seconds, flags })) {
+    await print(format(graded));
+    await stdout.flush();
+    if (reports !== undefined) {
+      await Deno.writeTextFile(`${reports}/${graded.name}.txt`, page(graded));
+    }
+    if (graded.rows.length === 0 || !passed(graded.rows)) code = 1;
+  }
+  return code;
 }
 
 /** The cases of a server, with that of --require. */

@@ -2,7 +2,7 @@
 import { sleep, within } from "../../net/time.ts";
 import { openClientfd } from "../../client.ts";
 import { Failure } from "./case.ts";
-import { text } from "./bytes.ts";
+import { bytes, text } from "./bytes.ts";
 import { useful } from "./seen.ts";
 import {
   checkProc,
@@ -119,7 +119,7 @@ export class Program {
 
   /** The most useful line of its standard error, behind a colon; empty if there is none. */
   lastLine(): string {
-    const last = useful(this.stderr);
+    const last = useful(new TextDecoder().decode(bytes(this.stderr)));
     return last ? `: ${last}` : "";
   }
 
