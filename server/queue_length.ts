@@ -15,7 +15,9 @@ export async function queueLength(addr: Deno.Addr): Promise<number | string> {
   if (state !== "granted") return "needs --allow-run=cat";
   const file = `/proc/net/${addr.hostname.includes(":") ? "tcp6" : "tcp"}`;
   try {
-    const { stdout } = await new Deno.Command("cat", { args: [file], stderr: "null" }).output();
+    const cat = new Deno.Command("cat", { args: [file], stderr: "null" });
+    const { stdout, signal } = await cat.output();
+    if (signal !== null) return await queueLength(addr); // Ctrl-C in a terminal ends cat, too
     return parse(new TextDecoder().decode(stdout), addr) ?? `${file} doesn't tell it`;
   } catch (error) {
     return `cat ${file}: ${(error as Error).message}`;
