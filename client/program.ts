@@ -3,7 +3,7 @@ import { type CommandLine, type Flags, toMilliseconds } from "../cli/flags.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
-import { inOrder, traceTo } from "../cli/trace.ts";
+import { inOrder, traceTo } from "../cli/trace_lines.ts";
 import { echoClient } from "../client.ts";
 import { openTarget, TARGET, toTarget } from "./target.ts";
 import { traceClientfd } from "./trace.ts";

@@ -7,7 +7,7 @@ import {
   socketPair,
   type Tell,
   traceConn,
-} from "../net/trace.ts";
+} from "../net/traced_conn.ts";
 
 /**
  * Traces `open`, which connects to `host` and `port` or to the Unix socket `path`, and every call

@@ -22,8 +22,3 @@ export function isReset(error: unknown): boolean {
     error instanceof Deno.errors.BrokenPipe ||
     error instanceof Deno.errors.UnexpectedEof;
 }
-
-/** A count with its noun, such as "1 line" or "2 lines". */
-export function count(n: number, thing: string): string {
-  return `${n} ${thing}${n === 1 ? "" : "s"}`;
-}

@@ -1,7 +1,8 @@
 /** Access rules: which balancers and clients may connect, and how often. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { unmapped } from "../net/address.ts";
-import { count, isReset } from "../net/errors.ts";
+import { isReset } from "../net/errors.ts";
+import { plural } from "../net/text.ts";
 import { inTime } from "../net/time.ts";
 import type { Rio } from "../rio.ts";
 import { Refused } from "./connections.ts";
@@ -105,7 +106,7 @@ export class Gate {
       ? NO_PLACE
       : this.#clients.take(unmapped(remoteAddr.hostname));
     if (place === undefined) {
-      throw new Refused(`its address has ${count(this.#perClient!.max, "connection")}`);
+      throw new Refused(`its address has ${plural(this.#perClient!.max, "connection")}`);
     }
     if (this.#proxies === undefined || await lives(rio)) return place;
     place[Symbol.dispose]();

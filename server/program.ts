@@ -4,9 +4,10 @@ import type { Flags } from "../cli/flags.ts";
 import { exit, LAST_WORDS, run } from "../cli/program.ts";
 import { onSignal } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
-import { inOrder, traceTo } from "../cli/trace.ts";
+import { inOrder, traceTo } from "../cli/trace_lines.ts";
 import { address } from "../net/address.ts";
-import { count, reason } from "../net/errors.ts";
+import { reason } from "../net/errors.ts";
+import { plural } from "../net/text.ts";
 import { sleep } from "../net/time.ts";
 import { openListenfd, openTlsListenfd } from "../server.ts";
 import { openAdmin } from "./admin.ts";
@@ -54,7 +55,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     running.stop();
     end = performance.now() + grace;
     const { active } = total(await running.stats());
-    log(`server: ${signal}: ${count(active, "connection")} left, ${grace / 1000} s of grace`);
+    log(`server: ${signal}: ${plural(active, "connection")} left, ${grace / 1000} s of grace`);
   });
   // Windows has no SIGUSR1, and its SIGHUP is the end of the console.
   if (Deno.build.os !== "windows") {
@@ -85,8 +86,8 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   if (given.stats) log(json(counts));
   const { accepted, lines, bytesIn, closed: { cut } } = total(counts);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const served = [count(accepted, "connection"), count(lines, "line"), count(bytesIn, "byte")];
-  const lost = cut > 0 ? `, ${count(cut, "connection")} cut` : "";
+  const served = [plural(accepted, "connection"), plural(lines, "line"), plural(bytesIn, "byte")];
+  const lost = cut > 0 ? `, ${plural(cut, "connection")} cut` : "";
   log(`server: ${served.join(", ")} in ${seconds} s${lost}`);
   return await exit(cut === 0 && printed ? 0 : 1);
 }

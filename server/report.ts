@@ -1,6 +1,7 @@
 /** What the echo server prints on standard output and standard error. */
 import type { Stdout } from "../cli/stdout.ts";
-import { count, reason } from "../net/errors.ts";
+import { reason } from "../net/errors.ts";
+import { plural } from "../net/text.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
 import type { Connfd } from "./connfd.ts";
 
@@ -78,7 +79,7 @@ export class Report {
   end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#more > 0) this.#log(`server: and ${count(this.#more, "more fault")}`);
+    if (this.#more > 0) this.#log(`server: and ${plural(this.#more, "more fault")}`);
     this.#more = this.#faults = 0;
     this.#told.clear();
   }

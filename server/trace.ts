@@ -7,7 +7,7 @@ import {
   socketPair,
   type Tell,
   traceConn,
-} from "../net/trace.ts";
+} from "../net/traced_conn.ts";
 import type { Conn } from "./connfd.ts";
 import { queueLength } from "./queue_length.ts";
 

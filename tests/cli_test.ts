@@ -8,7 +8,8 @@ import {
 } from "../cli/flags.ts";
 import { VERSION } from "../cli/program.ts";
 import { Stdout } from "../cli/stdout.ts";
-import { count, reason } from "../net/errors.ts";
+import { reason } from "../net/errors.ts";
+import { plural } from "../net/text.ts";
 import { bytes, ROOT, text } from "./helpers.ts";
 
 const COMMAND_LINE: CommandLine = {
@@ -127,7 +128,7 @@ Deno.test("reason is one line, without Rust's number", () => {
 
 Deno.test("count knows one from many", () => {
   assertEquals(
-    [0, 1, 2].map((n) => count(n, "line")),
+    [0, 1, 2].map((n) => plural(n, "line")),
     ["0 lines", "1 line", "2 lines"],
   );
 });

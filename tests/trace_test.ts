@@ -1,7 +1,8 @@
 /** `--trace`: what is told, how it is printed, and that whoever is traced doesn't know. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openListenfd } from "@netp/rio/server";
-import { quote, traceConn, type TraceEvent } from "../net/trace.ts";
+import { quote } from "../net/text.ts";
+import { traceConn, type TraceEvent } from "../net/traced_conn.ts";
 import { queueLength } from "../server/queue_length.ts";
 import {
   bytes,

@@ -11,6 +11,7 @@ import {
   toMilliseconds,
   UsageError,
 } from "../cli/flags.ts";
+import { painter } from "../cli/colours.ts";
 import { log } from "../cli/diagnostics.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
@@ -228,8 +229,7 @@ async function runCases<T extends Subject>(
     return 0;
   }
 
-  const forPeople = () =>
-    lines(Deno.stdout.isTerminal() && !Deno.noColor, values.client === undefined);
+  const forPeople = () => lines(painter(Deno.stdout), values.client === undefined);
   const report = (FORMATS[formats[0]] ?? forPeople)();
   const rows: Row[] = [];
   const tell = async (result: Result) => {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { painter } from "../cli/colours.ts";
 import { type CommandLine, type Flags, UsageError } from "../cli/flags.ts";
 import { exit, run } from "../cli/program.ts";
 import { onSignal, signalCode } from "../cli/signals.ts";
@@ -44,7 +45,7 @@ async function main({ set, values }: Flags, stdout: Stdout): Promise<number> {
   if (lang !== "en" && lang !== "ko") throw new UsageError(`--lang must be en or ko, not ${lang}`);
   const words = WORDS[lang];
   const terminal = Deno.stdout.isTerminal();
-  const figure = new TextFigure(terminal && !Deno.noColor, words);
+  const figure = new TextFigure(painter(Deno.stdout), words);
   const stdin = new Rio(Deno.stdin);
   let step = set.has("step");
   const stage: Stage = {

@@ -1,4 +1,5 @@
 /** Reports: lines for people, or a format that a program reads. */
+import type { Paint } from "../../cli/colours.ts";
 import { type Level, LEVELS } from "./marks.ts";
 import type { Case } from "./case.ts";
 import type { Result } from "./run.ts";
@@ -46,8 +47,7 @@ export function passed(rows: Row[]): boolean {
 }
 
 /** Lines for people, coloured on a terminal; at the end the findings again, if `summary`. */
-export function lines(coloured: boolean, summary: boolean): Report {
-  const paint = (code: number, text: string) => coloured ? `\x1b[${code}m${text}\x1b[0m` : text;
+export function lines(paint: Paint, summary: boolean): Report {
   const marks = {
     passed: paint(32, "ok  "),
     failed: paint(31, "FAIL"),
@@ -167,7 +167,7 @@ export function gradescope(): Report {
 
 /** Autolab's last line, with a problem for each level: https://docs.autolabproject.com/lab/ */
 export function autolab(): Report {
-  const people = lines(false, true);
+  const people = lines((_code, text) => text, true);
   return {
     ...people,
     end(rows) {

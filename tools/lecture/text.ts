@@ -1,4 +1,5 @@
 /** The lecture's figure in a terminal of 80 columns, printed row by row. */
+import type { Paint } from "../../cli/colours.ts";
 import { type Act, arrow, type Lane, type Row, type State } from "./figure.ts";
 import type { Words } from "./words.ts";
 
@@ -18,12 +19,12 @@ const COLUMNS = [35, 34, 36];
 
 /** The figure as lines of text. */
 export class TextFigure {
-  readonly #coloured: boolean;
+  readonly #paint: Paint;
   readonly #words: Words;
   #states: Row["states"] = ["off", "off", "off"];
 
-  constructor(coloured: boolean, words: Words) {
-    this.#coloured = coloured;
+  constructor(paint: Paint, words: Words) {
+    this.#paint = paint;
     this.#words = words;
   }
 
@@ -75,10 +76,6 @@ export class TextFigure {
 
   #colour(lane: number): number {
     return this.#states[lane] === "waits" ? YELLOW : COLUMNS[lane];
-  }
-
-  #paint(colour: number, text: string): string {
-    return this.#coloured ? `\x1b[${colour}m${text}\x1b[0m` : text;
   }
 }
 

@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { type CommandLine, type Flags, toInteger, UsageError } from "../../cli/flags.ts";
 import { show, TARGET, toTarget } from "../../client/target.ts";
-import { count } from "../../net/errors.ts";
+import { plural } from "../../net/text.ts";
 import type { Endpoint } from "./connect.ts";
 import { EXIT_CODES } from "./fault.ts";
 import { MAX_IN_FLIGHT, MAX_LENGTH, type Shape } from "./generator.ts";
@@ -136,16 +136,16 @@ function toTime(name: string, text: string): number {
 export function planned({ endpoint, shape, time, warmup, workers }: Plan): string {
   const { connections, depth, length, rate, lines, churn } = shape;
   const bounds = [
-    ...lines === Infinity ? [] : [`${count(lines, "line")} in all`],
+    ...lines === Infinity ? [] : [`${plural(lines, "line")} in all`],
     ...time === Infinity ? [] : [`${time / 1000} s after ${warmup / 1000} s of warm-up`],
   ];
   const what = [
-    `${count(connections, "connection")}, ${
-      count(depth, "line")
+    `${plural(connections, "connection")}, ${
+      plural(depth, "line")
     } of ${length} bytes in flight on each`,
-    ...rate === undefined ? [] : [count(rate, "line") + " a second in all"],
-    ...churn === Infinity ? [] : [`a new connection every ${count(churn, "line")}`],
-    ...workers === undefined ? [] : [count(workers, "thread")],
+    ...rate === undefined ? [] : [plural(rate, "line") + " a second in all"],
+    ...churn === Infinity ? [] : [`a new connection every ${plural(churn, "line")}`],
+    ...workers === undefined ? [] : [plural(workers, "thread")],
     ...bounds,
   ];
   return `load: ${show(endpoint.target)}: ${what.join(", ")}`;

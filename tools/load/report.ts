@@ -2,7 +2,7 @@
 import { show } from "../../client/target.ts";
 import type { Plan } from "./command_line.ts";
 import type { LoadResult, Second } from "./drive.ts";
-import { count } from "../../net/errors.ts";
+import { plural } from "../../net/text.ts";
 import type { Histogram } from "./histogram.ts";
 
 const QUANTILES = { p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 };
@@ -20,14 +20,14 @@ export function summary(result: LoadResult, { shape }: Plan): string {
   const { lines: rate, megabytes } = speed(lines, time, length);
   const text = [
     `${en(lines)} lines in ${(time / 1000).toFixed(1)} s: ${en(rate)} lines/s, ` +
-    `${megabytes.toFixed(1)} MB/s each way, ${count(opened, "connection")}` +
+    `${megabytes.toFixed(1)} MB/s each way, ${plural(opened, "connection")}` +
     (due === undefined ? `, this client ${(busy * 100).toFixed(0)} % busy` : ""),
   ];
   if (unsent > 0) {
     const why = onFault === "count"
       ? "the peer owed too many or was away"
       : "the peer owed too many";
-    text.push(`${count(unsent, "line")} were due and couldn't be sent: ${why}`);
+    text.push(`${plural(unsent, "line")} were due and couldn't be sent: ${why}`);
   }
   if (onFault === "count") text.push(counted(result));
   if (histogram.count > 0) {
@@ -41,7 +41,7 @@ export function summary(result: LoadResult, { shape }: Plan): string {
 function counted({ faults, lost, outage }: LoadResult): string {
   const kinds = Object.entries(faults).map(([kind, n]) => `${en(n)} ${kind}`);
   if (kinds.length === 0) return "no faults";
-  return `faults: ${kinds.join(", ")}; ${count(lost, "line")} lost; ` +
+  return `faults: ${kinds.join(", ")}; ${plural(lost, "line")} lost; ` +
     `a connection was out of service for ${round(outage / 1000)} s at most`;
 }
 

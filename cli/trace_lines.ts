@@ -1,6 +1,7 @@
 /** A trace on standard error, one aligned line per event. */
-import type { Tell } from "../net/trace.ts";
+import type { Tell } from "../net/traced_conn.ts";
 import type { Writer } from "../rio.ts";
+import { painter } from "./colours.ts";
 import { afterLog, log } from "./diagnostics.ts";
 import type { Stdout } from "./stdout.ts";
 
@@ -14,9 +15,7 @@ const RESULT = 10;
  * its result, details, and where Deno differs from the lecture. Coloured on a terminal.
  */
 export function traceTo(side: "server" | "client"): Tell {
-  const paint = Deno.stderr.isTerminal() && !Deno.noColor
-    ? (colour: number, text: string) => text && `\x1b[${colour}m${text}\x1b[0m`
-    : (_colour: number, text: string) => text;
+  const paint = painter(Deno.stderr);
   return ({ call, result, detail = "", note = "" }) => {
     const time = (performance.now() / 1000).toFixed(3).padStart(8);
     const colour = result.startsWith("= -1") ? RED : result.startsWith("=") ? GREEN : YELLOW;

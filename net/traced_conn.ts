@@ -5,6 +5,7 @@
 import { MAXLINE } from "../rio.ts";
 import { address, unmapped } from "./address.ts";
 import { reason } from "./errors.ts";
+import { quote } from "./text.ts";
 
 /** One call of the sockets interface, in the lecture's words. */
 export interface TraceEvent {
@@ -171,26 +172,4 @@ class Lines {
     const detail = quote(this.#start.subarray(0, this.#length), this.#length > SHOWN);
     this.#tell({ call: this.#call, result: `= ${this.#length}`, detail, note });
   }
-}
-
-const ESCAPES: Record<string, string> = { "\n": "n", "\r": "r", "\t": "t", '"': '"', "\\": "\\" };
-
-/** Bytes as a C string literal, with UTF-8 decoded; `...` follows if they were `cut`. */
-export function quote(bytes: Uint8Array, cut: boolean): string {
-  let text;
-  try {
-    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-    text = decoder.decode(bytes, { stream: cut }) // drops a character that was cut
-      .replace(/(?! )[\p{C}\p{Z}"\\]/gu, (c) => escape(c, (code) => `u{${code}}`));
-  } catch {
-    text = String.fromCharCode(...bytes)
-      .replace(/[^ -~]|["\\]/g, (c) => escape(c, (code) => `x${code}`));
-  }
-  return `"${text}"${cut ? "..." : ""}`;
-}
-
-function escape(c: string, other: (code: string) => string): string {
-  const code = c.codePointAt(0)!;
-  const hex = code.toString(16).padStart(2, "0");
-  return `\\${ESCAPES[c] ?? (code < 0x80 ? `x${hex}` : other(hex))}`;
 }
