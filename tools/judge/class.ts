@@ -161,7 +161,7 @@ export function csv(graded?: Graded): string {
 
 /** The page of a submission. */
 export function page({ name, rows, why }: Graded): string {
-  const report = lines(false, true);
+  const report = lines((_code, text) => text, true);
   if (rows.length === 0) return `${name}\n\n${why}\n`;
   return [report.begin(name, rows.length), ...rows.map(report.tell), report.end(rows)].join("") +
     (why === undefined ? "" : `${why}\n`);
