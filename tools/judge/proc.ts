@@ -130,6 +130,12 @@ export function listeners(): Map<string, number> {
   return all;
 }
 
+/** Whether the kernel has room for more connections in TIME_WAIT: it drops those beyond a bound. */
+export function keepsTimeWait(): boolean {
+  const n = /^TCP:.* tw (\d+)/m.exec(read("/proc/net/sockstat"))?.[1];
+  return Number(n ?? 0) < 0.9 * Number(read("/proc/sys/net/ipv4/tcp_max_tw_buckets") || Infinity);
+}
+
 /** All processes that may be looked into. */
 export function pids(): number[] {
   return names("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
