@@ -36,7 +36,8 @@ export class EchoServer {
     const report = this.#report;
     this.#listenfd = listenfd;
     await serve(listenfd, async (connfd) => {
-      const rio = new Rio(connfd, { bufsize: ECHO_BUFSIZE });
+      const alone = this.#serveStats.active === 0; // it isn't counted yet
+      const rio = new Rio(connfd, alone ? { bufsize: ECHO_BUFSIZE } : {});
       using place = connfd.conn instanceof TlsConnfd
         ? NO_PLACE // it was admitted before its handshake
         : await this.#gate.enter(connfd, rio);
