@@ -153,6 +153,21 @@ function metrics(stats: Stats, slots: number): string {
       "Connections ended, by what ended them.",
       ...closes,
     ],
+    [
+      "echo_connections_refused_total",
+      "counter",
+      "Connections refused, by the flag of the rule.",
+      ...Object.entries(stats.refusals).map(([rule, n]) => [`{rule="${rule}"}`, n] as const),
+    ],
+    [
+      "echo_accept_errors_total",
+      "counter",
+      "How often accept failed, for want of descriptors, say.",
+      [
+        "",
+        stats.acceptErrors,
+      ],
+    ],
     ["echo_connections_active", "gauge", "Connections being served.", ["", active]],
     ["echo_connections_waiting", "gauge", "Connections accepted that wait for a slot.", [
       "",

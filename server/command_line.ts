@@ -42,7 +42,7 @@ lines back.`,
     ],
     [
       "proxy-protocol=CIDR[,CIDR]",
-      "accept only balancers with these addresses, which must send PROXY\nheaders (version 1 or 2), and show the clients' own addresses",
+      "accept only balancers with these addresses, which must send PROXY\nheaders (version 1 or 2), and show the clients' own addresses;\nunix: whoever connects to --unix",
     ],
     [
       "admin=[ADDR:]PORT",
@@ -102,6 +102,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
   };
   const addresses = (name: string) => {
     const value = values[name];
+    if (name === "proxy-protocol" && value === "unix" && unix !== undefined) return value;
     try {
       if (value !== undefined) blockList(value);
     } catch (error) {
@@ -151,9 +152,8 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
   if (unix !== undefined && port !== undefined) {
     throw new UsageError(`port ${port} doesn't go with --unix=${unix}`);
   }
-  for (
-    const name of ["host", "backlog", "cert", "workers", "allow", "per-client", "proxy-protocol"]
-  ) {
+  const rules = flags.options.proxies === "unix" ? [] : ["allow", "per-client", "proxy-protocol"];
+  for (const name of ["host", "backlog", "cert", "workers", ...rules]) {
     if (unix !== undefined && values[name] !== undefined) {
       throw new UsageError(`--${name} doesn't go with --unix=${unix}`);
     }

@@ -53,6 +53,8 @@ export class ServeStats {
   active = 0;
   /** Connections accepted after the signal to stop that wait for a slot. */
   waiting = 0;
+  /** How often `accept` has failed, for want of descriptors, say. */
+  acceptErrors = 0;
   /** Connections that have ended, by cause. */
   readonly closed: Record<Cause, number> = {
     done: 0,
@@ -171,6 +173,7 @@ export class Connections {
     // The client reset its connection in the queue.
     if (error instanceof Deno.errors.NotConnected) return;
     // Out of descriptors, for example: accept would fail again at once.
+    this.stats.acceptErrors++;
     if (String(error) !== this.#lastError) this.#onError(error);
     this.#lastError = String(error);
     await Promise.race([sleep(ACCEPT_PAUSE), this.#change.promise]);

@@ -79,6 +79,7 @@ export class EchoServer {
       ...this.#echoStats,
       handshaking: this.#listenfd?.handshaking ?? 0,
       handshakesFailed: this.#handshakesFailed,
+      refusals: { ...this.#gate.refusals },
     };
   }
 

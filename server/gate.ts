@@ -16,7 +16,10 @@ export const NO_PLACE: Disposable = { [Symbol.dispose]() {} };
 
 /** Access rules; can be posted to a worker. */
 export interface GateOptions {
-  /** Addresses of balancers. Nothing else may connect, and each must send a PROXY header. */
+  /**
+   * Addresses of balancers, or `unix`, whoever connects to a Unix socket. Nothing else may connect,
+   * and each must send a PROXY header.
+   */
   proxies?: string;
   /** Addresses of clients. Default: all. */
   allow?: string;
@@ -70,16 +73,21 @@ export interface PerClient {
   prefix: number;
 }
 
+/** Connections refused, by the flag of the rule. */
+export type Refusals = Record<"allow" | "per-client" | "proxy-protocol", number>;
+
 /** The access rules of a server. */
 export class Gate {
-  readonly #proxies: BlockList | undefined;
+  /** How many connections each rule has refused. */
+  readonly refusals: Refusals = { allow: 0, "per-client": 0, "proxy-protocol": 0 };
+  readonly #proxies: BlockList | "unix" | undefined;
   readonly #allow: BlockList | undefined;
   readonly #perClient: PerClient | undefined;
   readonly #clients: ClientCounts | undefined;
 
   /** Applies these rules. */
   constructor({ proxies, allow, perClient }: GateOptions) {
-    this.#proxies = proxies === undefined ? undefined : blockList(proxies);
+    this.#proxies = proxies === undefined || proxies === "unix" ? proxies : blockList(proxies);
     this.#allow = allow === undefined ? undefined : blockList(allow);
     this.#perClient = perClient;
     this.#clients = perClient && new ClientCounts(perClient);
@@ -100,23 +108,31 @@ export class Gate {
     }
     const { remoteAddr } = ends;
     if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
-      throw new Refused("its address isn't in --allow");
+      throw this.#refuse("allow", "its address isn't in --allow");
     }
     const place = this.#clients === undefined || !("hostname" in remoteAddr)
       ? NO_PLACE
       : this.#clients.take(unmapped(remoteAddr.hostname));
     if (place === undefined) {
-      throw new Refused(`its address has ${plural(this.#perClient!.max, "connection")}`);
+      throw this.#refuse(
+        "per-client",
+        `its address has ${plural(this.#perClient!.max, "connection")}`,
+      );
     }
     if (this.#proxies === undefined || await lives(rio)) return place;
     place[Symbol.dispose]();
     return undefined;
   }
 
+  #refuse(rule: keyof Refusals, why: string): Refused {
+    this.refusals[rule]++;
+    return new Refused(why);
+  }
+
   /** Reads the PROXY header; false if it was a health check. */
-  async #readHeader(proxies: BlockList, ends: Endpoints, rio: Rio): Promise<boolean> {
-    if (!includes(proxies, ends.remoteAddr)) {
-      throw new Refused("its address isn't in --proxy-protocol");
+  async #readHeader(proxies: BlockList | "unix", ends: Endpoints, rio: Rio): Promise<boolean> {
+    if (proxies !== "unix" && !includes(proxies, ends.remoteAddr)) {
+      throw this.#refuse("proxy-protocol", "its address isn't in --proxy-protocol");
     }
     const late = new AbortController();
     const cancel = inTime(HEADER_TIMEOUT, () => {

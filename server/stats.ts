@@ -1,5 +1,6 @@
 /** The counters of the echo server, for one thread or several. */
 import { ServeStats } from "./connections.ts";
+import type { Refusals } from "./gate.ts";
 
 /**
  * The counters of `echo`.
@@ -21,12 +22,13 @@ export class EchoStats {
 
 /** The counters of one thread; can be posted to another. */
 export type Stats =
-  & Pick<ServeStats, "accepted" | "active" | "waiting" | "closed">
+  & Pick<ServeStats, "accepted" | "active" | "waiting" | "closed" | "acceptErrors">
   & Pick<EchoStats, "lines" | "bytesIn" | "bytesOut">
   & {
     /** TLS handshakes under way, and those that failed. */
     handshaking: number;
     handshakesFailed: number;
+    refusals: Refusals;
   };
 
 /** Adds up the counters of all threads. */
@@ -36,10 +38,12 @@ export function total(stats: Stats[]): Stats {
     ...new EchoStats(),
     handshaking: 0,
     handshakesFailed: 0,
+    refusals: { allow: 0, "per-client": 0, "proxy-protocol": 0 },
   };
-  for (const { closed, ...counts } of stats) {
+  for (const { closed, refusals, ...counts } of stats) {
     for (const [name, n] of Object.entries(counts)) sum[name as keyof typeof counts] += n;
     for (const [name, n] of Object.entries(closed)) sum.closed[name as keyof typeof closed] += n;
+    for (const [rule, n] of Object.entries(refusals)) sum.refusals[rule as keyof Refusals] += n;
   }
   return sum;
 }

@@ -32,7 +32,7 @@ function samples(page: string): Record<string, number> {
   for (const line of page.trimEnd().split("\n")) {
     const [, help] = /^# HELP (\w+) \S.*$/.exec(line) ?? [];
     const [, name, type] = /^# TYPE (\w+) (counter|gauge)$/.exec(line) ?? [];
-    const [, sample, labels, value] = /^([a-z_]+)(\{[a-z]+="[a-z]+"\})? (\d+)$/.exec(line) ?? [];
+    const [, sample, labels, value] = /^([a-z_]+)(\{[a-z]+="[a-z-]+"\})? (\d+)$/.exec(line) ?? [];
     if (help !== undefined) helped = help;
     else if (name !== undefined) {
       assertEquals(name, helped);
@@ -257,6 +257,7 @@ Deno.test("the counters of all threads are added up", () => {
     lines: 5,
     handshaking: 0,
     handshakesFailed: 1,
+    refusals: { allow: 1, "per-client": 0, "proxy-protocol": 2 },
   };
   const two = { ...one, closed: { ...one.closed, done: 2, reset: 1 } };
   const closed = { ...one.closed, done: 4, reset: 2 };
@@ -266,6 +267,7 @@ Deno.test("the counters of all threads are added up", () => {
     active: 3,
     lines: 15,
     handshakesFailed: 3,
+    refusals: { allow: 3, "per-client": 0, "proxy-protocol": 6 },
     closed,
   });
 });

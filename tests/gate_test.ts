@@ -5,7 +5,17 @@ import { rioWriten } from "@netp/rio/rio";
 import { UsageError } from "../cli/flags.ts";
 import { serverFlags } from "../server/command_line.ts";
 import { blockList, ClientCounts } from "../server/gate.ts";
-import { bytes, Client, connect, has, Program, runProgram, startServer } from "./helpers.ts";
+import {
+  bytes,
+  Client,
+  connect,
+  has,
+  LINUX,
+  Program,
+  runProgram,
+  startServer,
+  tempDir,
+} from "./helpers.ts";
 
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 const PROXY = `${SIGNATURE}\x21\x11\0\x0c\xc0\0\x02\x03\x7f\0\0\x01\0\x03\0\x01`;
@@ -298,4 +308,27 @@ Deno.test("invalid values and combinations are usage errors", async () => {
     [code, stderr.split("\n")[0]],
     [2, "server: --allow must be addresses or CIDR blocks, not host"],
   );
+});
+
+Deno.test({
+  ...LINUX,
+  name:
+    "--proxy-protocol=unix: a balancer behind a Unix socket shows its clients, rules apply to them",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    const flags = [`--unix=${path}`, "--proxy-protocol=unix", "--allow=192.0.2.0/24", "--stats"];
+    await using server = Program.script("server.ts", ...flags);
+    await server.stderr.until(/^listening on/m);
+    for (const host of ["192.0.2.1", "198.51.100.1"]) {
+      using client = new Client(await Deno.connect({ transport: "unix", path }));
+      await rioWriten(client.fd, bytes(line(host)));
+      await rioWriten(client.fd, bytes("hello\n"));
+      await client.fd.closeWrite();
+      await new Response(client.fd.readable).text().catch(() => {});
+    }
+    assertEquals(await server.stop(), 0);
+    assertEquals(server.stdout.text, "Connected to (192.0.2.1, 1000)\nserver received 6 bytes\n");
+    assertMatch(server.stderr.text, /"refusals":\{"allow":1,"per-client":0,"proxy-protocol":0\}/);
+  },
 });
