@@ -35,6 +35,7 @@ export class Trial {
   #addr: Deno.NetAddr;
   #spare: Deno.TcpConn | undefined;
   #open = new Set<Connection>();
+  #opening = new Set<Promise<Deno.TcpConn>>();
   #connections = 0;
   #sent = 0;
   #came = 0;
@@ -78,6 +79,8 @@ export class Trial {
   /** Closes what a case left open, with FIN both ways if the server cooperates. */
   async end(): Promise<void> {
     this.#over = true;
+    // A case that has failed may have left some on their way.
+    await Promise.allSettled(this.#opening);
     await Promise.all(Array.from(this.#open, (client) => client.leave()));
   }
 
@@ -117,6 +120,8 @@ export class Trial {
 
   /** Closes all connections, and kills the server if judge started it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#over = true;
+    await Promise.allSettled(this.#opening);
     for (const client of this.#open) client[Symbol.dispose]();
     this.#spare?.close();
     this.#spare = undefined;
@@ -135,13 +140,22 @@ export class Trial {
     const spare = host === this.#addr.hostname ? this.#spare : undefined;
     if (spare !== undefined) this.#spare = undefined;
     try {
-      const fd = spare ??
-        await openClientfd(host, this.#addr.port, { connectTimeout: this.timeout });
+      const fd = spare ?? await this.#openClientfd(host);
       const client = new Connection(this, fd);
       this.#open.add(client);
       return client;
     } catch (error) {
       throw new Failure(reason(error));
+    }
+  }
+
+  async #openClientfd(host: string): Promise<Deno.TcpConn> {
+    const opening = openClientfd(host, this.#addr.port, { connectTimeout: this.timeout });
+    this.#opening.add(opening);
+    try {
+      return await opening;
+    } finally {
+      this.#opening.delete(opening);
     }
   }
 
