@@ -146,10 +146,6 @@ export class Connections {
     this.#maxTime = maxTime;
     this.#onError = options.onError ?? complain;
     this.stats = options.stats ?? new ServeStats();
-    const sweep = Math.min(idleTimeout, maxTime) / 5;
-    if (sweep < Infinity) {
-      this.#sweeper = setInterval(() => this.#sweep(), Math.min(sweep, MAX_SWEEP));
-    }
   }
 
   /** Resolves when a slot is free or the signal has aborted. */
@@ -165,6 +161,10 @@ export class Connections {
     this.stats.accepted++;
     if (this.refusing) this.#cutWaiting(conn);
     else this.#waiting.push(conn);
+    const sweep = Math.min(this.#idleTimeout, this.#maxTime) / 5;
+    if (sweep < Infinity) {
+      this.#sweeper ??= setInterval(() => this.#sweep(), Math.min(sweep, MAX_SWEEP));
+    }
     this.#serveWaiting();
   }
 
