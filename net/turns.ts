@@ -5,7 +5,7 @@ import { sleep } from "./time.ts";
 /** With fewer connections than this, none starves: tokio completes 128 operations in a poll. */
 const FEW = 120;
 /** Bytes that a connection may write before it pauses for the others, and for so many ms. */
-const SHARE = 524_288;
+export const SHARE = 1_572_864;
 const PAUSE = 1;
 /** What a read counts, as bytes. */
 const READ = 1024;
@@ -19,11 +19,18 @@ const QUIET = 64;
 
 /** What a connection has left of its share. */
 export class Share {
-  left = SHARE;
+  /** Bytes between two pauses. */
+  readonly size: number;
+  left: number;
   /** The round of its last turn. */
   round = 0;
   /** Whether its last write was a large one. */
   bulk = false;
+
+  constructor(size: number) {
+    this.size = size;
+    this.left = size;
+  }
 
   /** Counts a write. */
   wrote(bytes: number): void {
@@ -70,7 +77,7 @@ export class Turns {
     if (this.readers < 2) return conn.read(p);
     share.left -= READ;
     if (share.left < 0) {
-      share.left = SHARE;
+      share.left = share.size;
       return sleep(PAUSE).then(() => this.read(conn, p, share));
     }
     if (share.bulk && share.round === this.#round) return conn.read(p);

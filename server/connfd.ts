@@ -1,6 +1,6 @@
 /** The connected descriptor that a handler receives. */
 import type { Reader, Writer } from "../rio.ts";
-import { Share, type Turns } from "../net/turns.ts";
+import { SHARE, Share, type Turns } from "../net/turns.ts";
 
 /**
  * A write of fewer bytes sets TCP_NODELAY. Otherwise the next small write would wait for the
@@ -40,7 +40,7 @@ export class Connfd implements Reader, Writer {
   /** The address that the other end connected to; also set by a PROXY header. */
   localAddr: Deno.Addr;
   readonly #turns: Turns;
-  readonly #share = new Share();
+  readonly #share: Share;
   // Fields, not an object of their own: with thousands of clients a cache miss per echo counts.
   #calls = 0;
   #writing = false;
@@ -55,6 +55,8 @@ export class Connfd implements Reader, Writer {
     this.remoteAddr = conn.remoteAddr;
     this.localAddr = conn.localAddr;
     this.#turns = turns;
+    // With TLS a byte costs three times as much.
+    this.#share = new Share("handshake" in conn ? SHARE / 3 : SHARE);
   }
 
   /**

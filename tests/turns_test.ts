@@ -26,7 +26,7 @@ class Reads {
   ask(n: number): Promise<number | null>[] {
     return Array.from(
       { length: n },
-      () => this.#turns.read(this.#conn, new Uint8Array(1), new Share()),
+      () => this.#turns.read(this.#conn, new Uint8Array(1), new Share(500_000)),
     );
   }
 
@@ -117,7 +117,7 @@ Deno.test("who has had his share pauses for the others; a single connection neve
   for (const [readers, pauses] of [[1, false], [2, true], [500, true]] as const) {
     const turns = new Turns();
     turns.readers = readers;
-    const share = new Share();
+    const share = new Share(500_000);
     let reads = 0;
     const conn = { read: (p: Uint8Array) => Promise.resolve((reads++, p.length)) };
     const p = new Uint8Array(16_384);
