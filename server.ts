@@ -160,6 +160,8 @@ export interface Listenfd {
   close(): void;
   /** Connections already made that `accept` hasn't returned yet, such as TLS handshakes. */
   readonly handshaking?: number;
+  /** Closes the listener for others than those; `accept` rejects behind the last of them. */
+  stop?(): void;
 }
 
 /** Options of {@linkcode serve}: how many connections at once, for how long, and how to stop. */

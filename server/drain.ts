@@ -106,10 +106,11 @@ export class Drain implements Disposable {
   };
 
   #countLate(): void {
-    const handshaking = this.#listenfd.handshaking ?? 0;
-    if (++this.#late === this.#backlog + handshaking + 2) this.#refuse();
-    // Who comes faster than one can look.
-    else if (this.#late > 2 * (this.#backlog + handshaking + 1)) this.close();
+    const bound = this.#backlog + (this.#listenfd.handshaking ?? 0) + 1;
+    if (++this.#late > 2 * bound) this.close(); // they come faster than one can look
+    else if (this.#late <= bound) return;
+    else if (this.#listenfd.stop !== undefined) this.#listenfd.stop();
+    else this.#refuse();
   }
 
   /** Time is up: closes what is open, and what is still in the queue. */
@@ -120,6 +121,7 @@ export class Drain implements Disposable {
 
   /** From now on connections are accepted only to be cut and counted; soon the listener closes. */
   #refuse(): void {
+    if (this.#connections.refusing) return;
     this.#connections.refusing = true;
     this.#closeWhenEmpty(1);
   }

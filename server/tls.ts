@@ -255,6 +255,7 @@ export class TlsListenfd {
   /** Resolves when a handshake ends. */
   #end = Promise.withResolvers<void>();
   #accepting = false;
+  #stopped = false;
   #closed = false;
 
   /**
@@ -305,10 +306,16 @@ export class TlsListenfd {
     return caller.promise;
   }
 
+  /** Closes the listener for others; `accept` goes on to return those who have connected. */
+  stop(): void {
+    if (!this.#stopped) this.#listenfd.close();
+    this.#stopped = true;
+  }
+
   /** Closes the listener and the handshakes under way, and rejects pending `accept` calls. */
   close(): void {
     this.#closed = true;
-    this.#listenfd.close();
+    this.stop();
     const conns = [
       ...this.#awaitingHello.keys(),
       ...this.#handshaking.keys(),
@@ -330,6 +337,10 @@ export class TlsListenfd {
       } catch (error) {
         // The client reset its connection in the queue.
         if (error instanceof Deno.errors.NotConnected) continue;
+        if (this.#stopped && !this.#closed && this.#handshakes > 0) {
+          await this.#end.promise;
+          continue;
+        }
         // Out of descriptors, perhaps: an unfinished handshake can free one.
         const final = error instanceof Deno.errors.BadResource || this.#handshakes === 0;
         if (final) this.#callers.shift()?.reject(error);

@@ -533,6 +533,27 @@ Deno.test("what shook hands before the listener was closed isn't accepted after 
   for (const fd of clients) fd.close();
 });
 
+Deno.test("after stop who shakes hands is still accepted, and then nobody", async () => {
+  const { listenfd } = listen();
+  const accepted = listenfd.accept();
+  const tcp = await openClientfd(LOCAL, listenfd.addr.port);
+  await tcp.write(bytes("\x16")); // the beginning of a ClientHello
+  while (listenfd.handshaking === 0) await turn();
+  listenfd.stop();
+  tcp.close();
+  await assertRejects(() => accepted, Deno.errors.BadResource);
+  assertEquals(listenfd.handshaking, 0);
+
+  const other = listen().listenfd;
+  const served = other.accept();
+  const client = openTlsClientfd(LOCAL, other.addr.port, { caCerts: [ca] });
+  while (other.handshaking === 0) await turn();
+  other.stop();
+  (await served)[Symbol.dispose]();
+  (await client).close();
+  other.close();
+});
+
 Deno.test("300 clients who all shake hands at once are all served", async () => {
   const { listenfd } = listen();
   const { port } = listenfd.addr;
