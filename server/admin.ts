@@ -26,6 +26,8 @@ export interface Subject {
 
 /** Requests answered at once, and milliseconds for each: a client that says nothing is closed. */
 const SLOTS = 32;
+/** The most clients whose request isn't complete: one more closes the oldest of them. */
+const SILENT = 24;
 const MAX_TIME = 1000;
 /** The longest line of a request in bytes, and the most lines. */
 const MAX_LINE = 4096;
@@ -64,8 +66,13 @@ export function openAdmin(where: AdminAddr, subject: Subject): Deno.NetAddr {
     throw label(`admin on ${address(where.hostname, where.port)}`, error);
   }
   let told: string | undefined;
+  const silent = new Set<Connfd>();
   serve(listenfd, async (connfd) => {
-    const { method, answer } = await read(connfd, where.hostname, subject);
+    silent.add(connfd);
+    const [oldest] = silent;
+    if (silent.size > SILENT) oldest.close(); // which makes room for who has something to ask
+    const { method, answer } = await read(connfd, where.hostname, subject)
+      .finally(() => silent.delete(connfd));
     const { status, body, type = TEXT } = answer;
     const head = [
       `HTTP/1.1 ${status} ${REASONS[status]}`,

@@ -170,7 +170,8 @@ function mode(text: string): number {
 }
 
 function perClient(text: string): PerClient {
-  const [max, prefix = "64"] = text.split("/", 2);
+  const [max, prefix = "64", ...more] = text.split("/");
+  if (more.length > 0) throw new UsageError(`--per-client must be N or N/BITS, not ${text}`);
   return {
     max: toInteger("--per-client", max, 1, 1_000_000),
     prefix: toInteger("--per-client: BITS", prefix, 1, 128),

@@ -25,8 +25,9 @@ export interface DrainOptions {
    */
   grace?: number;
   /**
-   * After the signal, the most connections to accept from the queue, besides TLS handshakes under
-   * way; those behind are closed, and counted as cut. Default: 1024, {@linkcode LISTENQ}.
+   * After the signal, so many connections may come, besides TLS handshakes under way. Behind them
+   * the listener closes at the first moment when nobody waits; where as many more leave none, the
+   * next are closed, and counted as cut. Default: 1024, {@linkcode LISTENQ}.
    */
   backlog?: number;
 }
@@ -43,6 +44,8 @@ export class Drain implements Disposable {
   #calls = 0;
   /** Connections accepted after the signal. */
   #late = 0;
+  /** Whether to close at the first moment when nobody waits. */
+  #hurried = false;
   #open = true;
   #timer: ReturnType<typeof setInterval> | undefined;
   #cancelGrace = () => {};
@@ -67,7 +70,12 @@ export class Drain implements Disposable {
   /** Accepts a connection, and counts it if it comes after the signal. */
   async accept(): Promise<Conn> {
     this.#waiting = true;
-    this.#calls++;
+    const call = ++this.#calls;
+    if (this.#hurried) {
+      setImmediate(() => {
+        if (this.#waiting && this.#calls === call) this.close(); // nobody waits at this moment
+      });
+    }
     try {
       const conn = await this.#listenfd.accept();
       if (this.#signal?.aborted) this.#countLate();
@@ -105,12 +113,14 @@ export class Drain implements Disposable {
     this.#cancelGrace = inTime(this.#grace, () => this.#cut());
   };
 
+  /** Who comes without end is served for a while, then cut, then left to the closed port. */
   #countLate(): void {
     const bound = this.#backlog + (this.#listenfd.handshaking ?? 0) + 1;
-    if (++this.#late > 2 * bound) this.close(); // they come faster than one can look
-    else if (this.#late <= bound) return;
-    else if (this.#listenfd.stop !== undefined) this.#listenfd.stop();
-    else this.#refuse();
+    if (++this.#late <= bound) return;
+    if (this.#listenfd.stop !== undefined) return this.#listenfd.stop();
+    this.#hurried = true;
+    if (this.#late > 3 * bound) this.close();
+    else if (this.#late > 2 * bound) this.#refuse();
   }
 
   /** Time is up: closes what is open, and what is still in the queue. */

@@ -2,7 +2,7 @@
 import { echo, ECHO_BUFSIZE, type Listenfd, serve } from "../server.ts";
 import { Rio } from "../rio.ts";
 import type { ServerOptions } from "./command_line.ts";
-import { Refused, ServeStats } from "./connections.ts";
+import { type Cause, Refused, ServeStats } from "./connections.ts";
 import { Gate, NO_PLACE } from "./gate.ts";
 import type { Endpoints } from "./proxy.ts";
 import { type Printer, Report } from "./report.ts";
@@ -18,6 +18,8 @@ export class EchoServer {
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
   #handshakesFailed = 0;
+  /** The errors of those who got no handshake, and are counted already. */
+  readonly #turnedAway = new WeakSet<Error>();
   #listenfd: Listenfd | undefined;
 
   /** A server that prints to `stdout` and reports faults to `log`. */
@@ -59,18 +61,30 @@ export class EchoServer {
 
   /** What a TLS listener needs: who is admitted, and where failed handshakes are told. */
   readonly handshakes = {
-    admit: (ends: Endpoints, rio: Rio): Promise<Disposable | undefined> =>
-      this.#gate.enter(ends, rio),
-    onError: (error: unknown, addr: Deno.Addr): void => {
-      if (error instanceof Refused) {
-        this.#serveStats.accepted++;
-        this.#serveStats.closed.refused++;
-      } else {
-        this.#handshakesFailed++;
+    admit: async (ends: Endpoints, rio: Rio): Promise<Disposable | undefined> => {
+      try {
+        const place = await this.#gate.enter(ends, rio);
+        if (place === undefined) this.#count("done");
+        return place;
+      } catch (error) {
+        if (error instanceof Refused) this.#count("refused");
+        else if (error instanceof Deno.errors.InvalidData) this.#count("failed");
+        else throw error;
+        this.#turnedAway.add(error);
+        throw error;
       }
+    },
+    onError: (error: unknown, addr: Deno.Addr): void => {
+      if (!this.#turnedAway.has(error as Error)) this.#handshakesFailed++;
       this.#report.fault(error, addr);
     },
   };
+
+  /** Counts a connection that had no handshake. */
+  #count(cause: Cause): void {
+    this.#serveStats.accepted++;
+    this.#serveStats.closed[cause]++;
+  }
 
   /** The counters so far. */
   get stats(): Stats {

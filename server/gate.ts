@@ -107,21 +107,35 @@ export class Gate {
       return undefined;
     }
     const { remoteAddr } = ends;
-    if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
-      throw this.#refuse("allow", "its address isn't in --allow");
-    }
-    const place = this.#clients === undefined || !("hostname" in remoteAddr)
+    const allowed = this.#allow === undefined || includes(this.#allow, remoteAddr);
+    const place = !allowed || this.#clients === undefined || !("hostname" in remoteAddr)
       ? NO_PLACE
       : this.#clients.take(unmapped(remoteAddr.hostname));
-    if (place === undefined) {
-      throw this.#refuse(
-        "per-client",
-        `its address has ${plural(this.#perClient!.max, "connection")}`,
-      );
+    const refused = !allowed || place === undefined;
+    // Also one that is refused may be a health check: then nothing is told.
+    if (this.#proxies !== undefined && !(await this.#lives(rio, refused))) {
+      place?.[Symbol.dispose]();
+      return undefined;
     }
-    if (this.#proxies === undefined || await lives(rio)) return place;
-    place[Symbol.dispose]();
-    return undefined;
+    if (!allowed) throw this.#refuse("allow", "its address isn't in --allow");
+    if (place !== undefined) return place;
+    const max = plural(this.#perClient!.max, "connection");
+    throw this.#refuse("per-client", `its address has ${max}`);
+  }
+
+  /** As `lives`; who is refused isn't waited for, beyond the time for a header. */
+  async #lives(rio: Rio, refused: boolean): Promise<boolean> {
+    if (!refused) return await lives(rio);
+    const late = new AbortController();
+    const cancel = inTime(HEADER_TIMEOUT, () => late.abort());
+    try {
+      return await lives(rio, late.signal);
+    } catch (error) {
+      if (late.signal.aborted) return true;
+      throw error;
+    } finally {
+      cancel();
+    }
   }
 
   #refuse(rule: keyof Refusals, why: string): Refused {

@@ -342,9 +342,9 @@ export class TlsListenfd {
           continue;
         }
         // Out of descriptors, perhaps: an unfinished handshake can free one.
-        const final = error instanceof Deno.errors.BadResource || this.#handshakes === 0;
-        if (final) this.#callers.shift()?.reject(error);
-        else await this.#makeRoom();
+        const closed = error instanceof Deno.errors.BadResource;
+        if (!closed && this.#handshakes > 0) await this.#makeRoom();
+        this.#callers.shift()?.reject(error);
       }
     }
     this.#accepting = false;

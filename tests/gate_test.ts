@@ -81,17 +81,19 @@ Deno.test("UNKNOWN and LOCAL leave the address of the connection", async () => {
   }
 });
 
-Deno.test("a health check, which closes without a byte of its own, prints nothing", async () => {
-  await using server = await startServer("--proxy-protocol=127.0.0.1");
-  for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n", line("192.0.2.1"), PROXY]) {
-    using check = await connectBehind(server.port, header);
-    await check.fd.closeWrite();
-    await check.askEnd();
-  }
-  assertEquals(await server.stop(), 0);
-  assertEquals(server.stdout.text, "");
-  assertEquals(server.stderr.text.match(/^server: .*$/gm)!.length, 2); // the signal, the summary
-});
+for (const rules of [[], ["--allow=198.51.100.0/24"]]) {
+  Deno.test(`a health check, which closes without a byte of its own, prints nothing ${rules}`, async () => {
+    await using server = await startServer("--proxy-protocol=127.0.0.1", ...rules);
+    for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n", line("192.0.2.1"), PROXY]) {
+      using check = await connectBehind(server.port, header);
+      await check.fd.closeWrite();
+      await check.askEnd();
+    }
+    assertEquals(await server.stop(), 0);
+    assertEquals(server.stdout.text, "");
+    assertEquals(server.stderr.text.match(/^server: .*$/gm)!.length, 2); // the signal, the summary
+  });
+}
 
 Deno.test({
   name: "nor does a health check that resets its connection (needs python3)",
@@ -296,6 +298,7 @@ Deno.test("invalid values and combinations are usage errors", async () => {
     check({ [name]: "::1," }, `--${name} must be addresses or CIDR blocks, not ::1,`);
   }
   check({ "per-client": "0" }, "--per-client must be an integer from 1 to 1000000, not 0");
+  check({ "per-client": "1/64/3" }, "--per-client must be N or N/BITS, not 1/64/3");
   check({ "per-client": "1/129" }, "--per-client: BITS must be an integer from 1 to 128, not 129");
   for (const name of ["allow", "per-client", "proxy-protocol"]) {
     check(

@@ -119,7 +119,12 @@ for (const flags of [[], ["--workers=2"]]) {
 }
 
 Deno.test("TLS: a PROXY header comes before the handshake", async () => {
-  await using server = await startServer(...TLS, "--proxy-protocol=127.0.0.1", "--concurrency=9");
+  await using server = await startServer(
+    ...TLS,
+    "--proxy-protocol=127.0.0.1",
+    "--concurrency=9",
+    "--stats",
+  );
   const connect = async (header: string) => {
     const tcp = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
     await rioWriten(tcp, bytes(header));
@@ -137,8 +142,12 @@ Deno.test("TLS: a PROXY header comes before the handshake", async () => {
   using wrong = await connect("PROXY TCP5\r\n");
   assertEquals(await wrong.read(new Uint8Array(1)), null);
   await server.stderr.until(/no such protocol/);
+  await clientfd.closeWrite();
+  assertEquals(await clientfd.read(new Uint8Array(1)), null);
   clientfd.close();
   await server.stop();
+  // The client and the check; the wrong header.
+  assertMatch(server.stderr.text, /"accepted":3,.*"done":2,.*"failed":1\}.*"handshakesFailed":0/);
 });
 
 Deno.test({
