@@ -27,7 +27,7 @@ lines back.`,
       "concurrency=N",
       "clients served at once; the others wait in the kernel's queue\n(default 1: the iterative server)",
     ],
-    ["workers=N", "threads, each serving that many (default: one)"],
+    ["workers=N", "threads, each with its own --concurrency slots (default: one)"],
     ["idle-timeout=SEC", "close a connection idle for this long (default: no limit)"],
     ["max-seconds=SEC", "close a connection after this long (default: no limit)"],
     [

@@ -217,7 +217,7 @@ export class Client implements Disposable {
     assertEquals(text(buf.subarray(0, n)), line);
   }
 
-  /** Holds that the server has closed the connection. */
+  /** Asserts that the server has closed the connection. */
   async askEnd(): Promise<void> {
     const end = await this.#rio.readline().catch(() => null);
     assertEquals(end, null);

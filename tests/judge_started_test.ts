@@ -27,7 +27,7 @@ const RST = [
   "after RST before accept the next client is served",
   "after a close with unread bytes the next client is served",
 ];
-const SIGPIPE = "after a client that vanishes while it is written to the next is served";
+const SIGPIPE = "the next client is served after one vanishes mid-write";
 // The lecture's programs, with the traps that the book has left in them.
 const LECTURE: [program: string, ...fails: string[]][] = [
   ["echoserveri", ...RST, SIGPIPE],

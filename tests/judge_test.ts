@@ -90,7 +90,7 @@ const WRONG: Record<string, Wrong> = {
   "after a close with unread bytes the next client is served": {
     turns: ({ lines, half, failed }) => failed === "read" && lines === 1 && !half,
   },
-  "after a client that vanishes while it is written to the next is served": {
+  "the next client is served after one vanishes mid-write": {
     iterative: true,
     byLine: true,
     turns: ({ failed }) => failed === "write",

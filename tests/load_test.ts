@@ -152,7 +152,7 @@ Deno.test("a wrong byte is found where it is", async () => {
     connection: 0,
     byte: 244,
     line: 7,
-    message: "corrupt: connection 0, byte 244 (line 7): 0x7f came back for 0x53",
+    message: "corrupt: connection 0, byte 244 (line 7): expected 0x53, got 0x7f",
   });
 });
 
@@ -166,7 +166,7 @@ Deno.test("an answer to somebody else is found, and to whom it was", async () =>
     }), (port) => faultOf(port, { connections: 2 }));
   assertMatch(
     fault!.message,
-    /^corrupt: connection 0, byte 4 \(line 0\): 0x31 came back for 0x30, of line 0 of connection 1$|^corrupt: connection 1, byte 4 \(line 0\): 0x30 came back for 0x31, of line 0 of connection 0$/,
+    /^corrupt: connection 0, byte 4 \(line 0\): expected 0x30, got 0x31 \(of line 0 of connection 1\)$|^corrupt: connection 1, byte 4 \(line 0\): expected 0x31, got 0x30 \(of line 0 of connection 0\)$/,
   );
 });
 
@@ -178,7 +178,7 @@ Deno.test("a flipped bit in a number names no line that wasn't sent", async () =
     );
     assertEquals(
       fault!.message,
-      `corrupt: connection 0, byte ${at} (line 0): 0x31 came back for 0x30`,
+      `corrupt: connection 0, byte ${at} (line 0): expected 0x30, got 0x31`,
     );
   }
 });
@@ -188,11 +188,11 @@ Deno.test("an answer that comes twice is found", async () => {
   const serve = (connfd: Deno.TcpConn) => echo(connfd, twice);
   assertEquals(
     (await against(serve, (port) => faultOf(port, { connections: 1 })))!.message,
-    "corrupt: connection 0, byte 64 (line 1): 0x30 came back for nothing sent",
+    "corrupt: connection 0, byte 64 (line 1): expected nothing, got 0x30",
   );
   assertEquals(
     (await against(serve, (port) => faultOf(port, { connections: 1, depth: 2 })))!.message,
-    "corrupt: connection 0, byte 78 (line 1): 0x30 came back for 0x31, of line 0 of connection 0",
+    "corrupt: connection 0, byte 78 (line 1): expected 0x31, got 0x30 (of line 0 of connection 0)",
   );
 });
 
@@ -203,7 +203,7 @@ Deno.test("one that comes again after the last line is found too", async () => {
   }, (port) => faultOf(port, { connections: 1, rate: 1, time: 10, warmup: 0 }));
   assertEquals(
     fault!.message,
-    "corrupt: connection 0, byte 64 (line 1): 0x21 came back for nothing sent",
+    "corrupt: connection 0, byte 64 (line 1): expected nothing, got 0x21",
   );
 });
 
@@ -218,7 +218,7 @@ const FAULTS: [
     "corrupts",
     (connfd) => echo(connfd, (line) => line.fill(0x7f, 63)),
     3,
-    "load: corrupt: connection 0, byte 63 (line 0): 0x7f came back for 0x0a\n",
+    "load: corrupt: connection 0, byte 63 (line 0): expected 0x0a, got 0x7f\n",
   ],
   [
     "truncates",
@@ -380,7 +380,7 @@ Deno.test("a fault in a thread is told as one in the only one", async () => {
   assertEquals(code, 3);
   assertMatch(
     stderr,
-    /^load: corrupt: connection \d, byte 63 \(line 0\): 0x7f came back for 0x0a$/m,
+    /^load: corrupt: connection \d, byte 63 \(line 0\): expected 0x0a, got 0x7f$/m,
   );
   const { summary } = JSON.parse(stdout.trim().split("\n").at(-1)!);
   assertEquals([summary.exitCode, summary.fault.kind, summary.fault.byte], [3, "corrupt", 63]);

@@ -119,7 +119,7 @@ class Rest {
     return Math.max(0, eof - taken);
   }
 
-  /** Holds that EOF comes next, and takes it; behind all bytes it comes again and again. */
+  /** Asserts that EOF comes next, and takes it; behind all bytes it comes again and again. */
   eof() {
     assertEquals(this.length, 0);
     this.reader.eofs.shift();
@@ -162,7 +162,7 @@ class Rest {
     return n > maxline ? null : n;
   }
 
-  /** Holds that `bytes` come next, and takes them. */
+  /** Asserts that `bytes` come next, and takes them. */
   take(bytes: Uint8Array, expected: number, name: string) {
     assertEquals([...bytes], this.bytes.splice(0, expected), name);
   }

@@ -325,7 +325,7 @@ for (const [way, next] of Object.entries(WAYS)) {
     }
   });
 
-  Deno.test(`an EOF is told once, behind all bytes before it: ${way}`, async () => {
+  Deno.test(`an EOF is reported once, after all bytes before it: ${way}`, async () => {
     for (const first of ["ready", "fill", "takeLines", undefined]) {
       const rio = new Rio(new MemoryReader(["abc", null, "def\n", null, null, "g", null]));
       if (first === "ready") await rio.ready();

@@ -242,7 +242,7 @@ Deno.test("a client that reset in the queue is no fault, and costs no pause", as
   await assertStillServed(served, stats);
 });
 
-/** Holds that the last connection is waited for, and closes it. */
+/** Asserts that the last connection is waited for, and closes it. */
 async function assertStillServed(served: Promise<ServeStats>, stats: ServeStats): Promise<void> {
   assertEquals(stats.active, 1);
   let ended = false;

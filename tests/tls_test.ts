@@ -25,7 +25,7 @@ import {
 const read = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
 const MiB = 1 << 20;
 
-Deno.test("TLS: the same echo, and only for who trusts the certificate", async () => {
+Deno.test("TLS: the same echo, and only for clients that trust the certificate", async () => {
   await using server = await startServer(...TLS);
   const client = (...flags: string[]) =>
     Program.script("client.ts", "127.0.0.1", server.port, "--tls", ...flags);

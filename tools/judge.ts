@@ -71,7 +71,7 @@ const COMMAND_LINE: CommandLine = {
 most ${MAX_CONNECTIONS} connections, ${MAX_OPEN} at once, and sends at most ${MAX_BYTES / 1e6} MB.
 More connections, and more at once, go to a server that --start starts.
 
-Exit codes: 0 all passed, 1 some failed, 2 usage, 3 judge couldn't try or look.`,
+Exit codes: 0 all passed, 1 some failed, 2 usage, 3 judge couldn't run the tests.`,
 };
 
 /** What it means that a server doesn't listen, or a client doesn't connect. */

@@ -15,7 +15,8 @@ export const ENDS: Case<Trial>[] = [
   {
     name: "FIN at once is answered by FIN",
     did: "connected, sent FIN, and read to the end",
-    means: "connfd isn't closed, or not by all who have it: after fork the parent has it too",
+    means:
+      "connfd isn't closed, or not by every process that holds it: after fork the parent has it too",
     read: "CS:APP 11.4.9, echoserveri.c; CS:APP 12.1.1",
     async run(t) {
       const client = await t.connect();
@@ -141,7 +142,7 @@ export const RESETS: Case<Trial>[] = [
     },
   },
   {
-    name: "after a client that vanishes while it is written to the next is served",
+    name: "the next client is served after one vanishes mid-write",
     did: "sent 2000 lines and closed at once, before and after the server had accepted",
     means: "the second write to a connection that is gone raises SIGPIPE, which ends the server " +
       "unless it is ignored",

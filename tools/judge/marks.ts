@@ -50,7 +50,7 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   ["after RST in the middle of a line the next client is served", "robust", 3, NEXT],
   ["after RST before accept the next client is served", "robust", 2, NEXT],
   ["after a close with unread bytes the next client is served", "robust", 2, NEXT],
-  ["after a client that vanishes while it is written to the next is served", "robust", 3, NEXT],
+  ["the next client is served after one vanishes mid-write", "robust", 3, NEXT],
   ["no descriptor is left open", "basic", 2, CROWD],
   ["no process is left unwaited for", "basic", 2, CROWD],
   ["no memory is left taken", "robust", 2, CROWD],

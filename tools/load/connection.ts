@@ -225,7 +225,7 @@ export class Connection {
     const same = this.#lines.compare(came, n, this.#back);
     this.#back += same;
     if (same < n) throw this.#different(came.subarray(same));
-    if (n < came.length) throw this.#fault("corrupt", `${hex(came[n])} came back for nothing sent`);
+    if (n < came.length) throw this.#fault("corrupt", `expected nothing, got ${hex(came[n])}`);
   }
 
   #different(rest: Uint8Array): Fault {
@@ -233,9 +233,9 @@ export class Connection {
     const known = named !== undefined && this.#options.maybeSent(named.connection, named.line);
     const { connection, line } = known ? named : this.#place;
     const own = connection === this.number && line === this.#place.line;
-    const of = own ? "" : `, of line ${line} of connection ${connection}`;
+    const of = own ? "" : ` (of line ${line} of connection ${connection})`;
     const sent = hex(this.#lines.at(this.#back));
-    return this.#fault("corrupt", `${hex(rest[0])} came back for ${sent}${of}`);
+    return this.#fault("corrupt", `expected ${sent}, got ${hex(rest[0])}${of}`);
   }
 
   /** Records the round trips of the lines that have come back. */
