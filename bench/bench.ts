@@ -40,7 +40,6 @@ const SERVER_LOADS = [
   [50, 16, 8000],
 ];
 const CLIENT_LOADS = [[1, 1, 64], [50, 1, 64], [1000, 1, 64], [50, 16, 64], [50, 16, 8000]];
-/** Turns matter only with many connections: the curve measures them. */
 const PEERS = Object.keys(SERVERS);
 const FILE_SIZE = 100_000_000;
 

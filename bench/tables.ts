@@ -104,7 +104,9 @@ const TABLES: Record<string, (results: Results) => string> = {
         peer,
         ...lengths.map((length) => {
           const row = rio.find((row) => row.peer === peer && row.length === length);
-          return row === undefined ? "" : (rate(row) / 1e6).toPrecision(2);
+          const millions = row === undefined ? NaN : rate(row) / 1e6;
+          if (millions >= 100) return millions.toFixed(0);
+          return row === undefined ? "" : millions.toPrecision(2);
         }),
       ]),
     );
