@@ -1,6 +1,6 @@
 /** Attempts with a timeout and an abort signal. */
 import { label } from "./errors.ts";
-import { checkTime, inTime } from "./time.ts";
+import { checkTime, withDeadline } from "./time.ts";
 
 /** How to abort an attempt to connect. */
 export interface ConnectOptions {
@@ -22,16 +22,15 @@ export async function attempt<T>(
   open: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   checkTime("connect: connectTimeout", connectTimeout);
-  const late = new AbortController();
-  const cancel = inTime(connectTimeout, () => {
-    late.abort(new Deno.errors.TimedOut(`no answer within ${connectTimeout / 1000} s`));
-  });
   try {
-    return await open(signal ? AbortSignal.any([signal, late.signal]) : late.signal);
+    const late = `no answer within ${connectTimeout / 1000} s`;
+    return await withDeadline(
+      connectTimeout,
+      late,
+      (deadline) => open(signal ? AbortSignal.any([signal, deadline]) : deadline),
+    );
   } catch (error) {
     if (signal?.aborted) throw error;
     throw label(what, error);
-  } finally {
-    cancel();
   }
 }

@@ -34,6 +34,21 @@ export async function within<T>(ms: number, promise: Promise<T>): Promise<T | un
   }
 }
 
+/** Calls `act` with a signal that aborts after `ms` milliseconds: TimedOut, with `message`. */
+export async function withDeadline<T>(
+  ms: number,
+  message: string,
+  act: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const cancel = inTime(ms, () => late.abort(new Deno.errors.TimedOut(message)));
+  try {
+    return await act(late.signal);
+  } finally {
+    cancel();
+  }
+}
+
 /** Resolves after `ms` milliseconds. */
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => inTime(ms, resolve));

@@ -47,14 +47,14 @@ export class Share {
  * arrived since, in reverse order. With more than 128 ready sockets, some are served over and
  * over, and the others starve.
  *
- * So with many connections reads go in rounds: a read requested during a round belongs to the next one. A round starts
- * one chunk of its reads per turn of the event loop, so that no poll exceeds its budget. The
- * round is over when every read that was ready has completed.
+ * So with many connections reads go in rounds: a read requested during a round belongs to the next
+ * one. A round starts one chunk of its reads per turn of the event loop, so that no poll exceeds
+ * its budget. The round is over when every read that was ready has completed.
  *
  * And who sends without pause, a large window of long lines say, finds each read and write ready at
- * once, and keeps the thread to himself. So a connection that has had its share of bytes pauses, by a
- * timer: the thread then asks the kernel who else is ready, which it does every 61 turns only while
- * it has anything to do.
+ * once, and keeps the thread to himself. So a connection that has had its share of bytes pauses, by
+ * a timer: the thread then asks the kernel who else is ready, which it does every 61 turns only
+ * while it has anything to do.
  */
 export class Turns {
   /** The number of open connections. */

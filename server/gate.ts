@@ -3,7 +3,7 @@ import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { unmapped } from "../net/address.ts";
 import { isReset } from "../net/errors.ts";
 import { plural } from "../net/text.ts";
-import { inTime } from "../net/time.ts";
+import { withDeadline } from "../net/time.ts";
 import type { Rio } from "../rio.ts";
 import { Refused } from "./connections.ts";
 import { type Endpoints, readProxyHeader } from "./proxy.ts";
@@ -95,9 +95,10 @@ export class Gate {
 
   /**
    * Admits a connection, before its TLS handshake. If there are balancers, it first reads the PROXY
-   * header from `rio`, changes the addresses in `ends` to those in it, and waits for a byte behind it. Returns the
-   * connection's place in the count of its client: dispose of it when the connection ends.
-   * Undefined for a health check, which closes without sending anything beyond a header.
+   * header from `rio`, changes the addresses in `ends` to those in it, and waits for a byte behind
+   * it. Returns the connection's place in the count of its client: dispose of it when the
+   * connection ends. Undefined for a health check, which closes without sending anything beyond a
+   * header.
    * @throws {Refused} If an access rule refuses it.
    * @throws {Deno.errors.InvalidData} If its PROXY header is invalid.
    * @throws {Deno.errors.TimedOut} If the header takes longer than 3 s.
@@ -111,30 +112,20 @@ export class Gate {
     const place = !allowed || this.#clients === undefined || !("hostname" in remoteAddr)
       ? NO_PLACE
       : this.#clients.take(unmapped(remoteAddr.hostname));
-    const refused = !allowed || place === undefined;
-    // Also one that is refused may be a health check: then nothing is told.
-    if (this.#proxies !== undefined && !(await this.#lives(rio, refused))) {
-      place?.[Symbol.dispose]();
-      return undefined;
-    }
-    if (!allowed) throw this.#refuse("allow", "its address isn't in --allow");
-    if (place !== undefined) return place;
-    const max = plural(this.#perClient!.max, "connection");
-    throw this.#refuse("per-client", `its address has ${max}`);
-  }
-
-  /** As `lives`; who is refused isn't waited for, beyond the time for a header. */
-  async #lives(rio: Rio, refused: boolean): Promise<boolean> {
-    if (!refused) return await lives(rio);
-    const late = new AbortController();
-    const cancel = inTime(HEADER_TIMEOUT, () => late.abort());
+    let admitted = false;
     try {
-      return await lives(rio, late.signal);
-    } catch (error) {
-      if (late.signal.aborted) return true;
-      throw error;
+      // Also one that is refused may be a health check: then nothing is told.
+      const refused = !allowed || place === undefined;
+      if (this.#proxies !== undefined && !(await livesFor(rio, refused))) return undefined;
+      if (!allowed) throw this.#refuse("allow", "its address isn't in --allow");
+      if (place === undefined) {
+        const max = plural(this.#perClient!.max, "connection");
+        throw this.#refuse("per-client", `its address has ${max}`);
+      }
+      admitted = true;
+      return place;
     } finally {
-      cancel();
+      if (!admitted) place?.[Symbol.dispose]();
     }
   }
 
@@ -148,17 +139,23 @@ export class Gate {
     if (proxies !== "unix" && !includes(proxies, ends.remoteAddr)) {
       throw this.#refuse("proxy-protocol", "its address isn't in --proxy-protocol");
     }
-    const late = new AbortController();
-    const cancel = inTime(HEADER_TIMEOUT, () => {
-      late.abort(new Deno.errors.TimedOut(`no PROXY header for ${HEADER_TIMEOUT / 1000} s`));
-    });
-    try {
-      if (!(await lives(rio, late.signal))) return false;
-      Object.assign(ends, await readProxyHeader(rio, late));
+    const late = `no PROXY header for ${HEADER_TIMEOUT / 1000} s`;
+    return await withDeadline(HEADER_TIMEOUT, late, async (signal) => {
+      if (!(await lives(rio, signal))) return false;
+      Object.assign(ends, await readProxyHeader(rio, { signal }));
       return true;
-    } finally {
-      cancel();
-    }
+    });
+  }
+}
+
+/** As `lives`; who is refused isn't waited for, beyond the time for a header. */
+async function livesFor(rio: Rio, refused: boolean): Promise<boolean> {
+  if (!refused) return await lives(rio);
+  try {
+    return await withDeadline(HEADER_TIMEOUT, "", (signal) => lives(rio, signal));
+  } catch (error) {
+    if (error instanceof Deno.errors.TimedOut) return true;
+    throw error;
   }
 }
 

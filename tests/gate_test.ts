@@ -236,6 +236,19 @@ Deno.test("a flood of refusals is bounded like one of faults", async () => {
   assertEquals([told < 30, more.reduce((sum, n) => sum + n, told)], [true, 30]);
 });
 
+Deno.test("a client that is closed before its first byte gives back its place", async () => {
+  await using server = await startServer(
+    "--proxy-protocol=127.0.0.1",
+    "--per-client=1",
+    "--idle-timeout=0.1",
+    "--concurrency=9",
+  );
+  using silent = await connectBehind(server.port, line("192.0.2.1"));
+  await silent.askEnd();
+  using client = await connectBehind(server.port, line("192.0.2.1"));
+  await client.ask();
+});
+
 Deno.test("ClientCounts counts each IPv4 address and IPv6 prefix, and who goes makes room", () => {
   const take = (counts: ClientCounts, ...hosts: string[]) =>
     hosts.map((host) => counts.take(host) !== undefined);

@@ -264,8 +264,8 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "a header has for ever",
-      "inTime(HEADER_TIMEOUT, () => {",
-      "inTime(Infinity, () => {",
+      "withDeadline(HEADER_TIMEOUT, late,",
+      "withDeadline(Infinity, late,",
       "gate",
       "three seconds",
     ],
