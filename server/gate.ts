@@ -104,29 +104,31 @@ export class Gate {
    * @throws {Deno.errors.TimedOut} If the header takes longer than 3 s.
    */
   async enter(ends: Endpoints, rio: Rio): Promise<Disposable | undefined> {
+    const balancer = ends.remoteAddr;
     if (this.#proxies !== undefined && !(await this.#readHeader(this.#proxies, ends, rio))) {
       return undefined;
     }
     const { remoteAddr } = ends;
-    const allowed = this.#allow === undefined || includes(this.#allow, remoteAddr);
-    const place = !allowed || this.#clients === undefined || !("hostname" in remoteAddr)
+    // A balancer that speaks for itself checks our health, whatever the rules for clients are.
+    const checks = this.#proxies !== undefined && hostOf(remoteAddr) === hostOf(balancer);
+    if (checks && !(await lives(rio))) return undefined;
+    if (this.#allow !== undefined && !includes(this.#allow, remoteAddr)) {
+      throw this.#refuse("allow", "its address isn't in --allow");
+    }
+    const place = this.#clients === undefined || !("hostname" in remoteAddr)
       ? NO_PLACE
       : this.#clients.take(unmapped(remoteAddr.hostname));
+    if (place === undefined) {
+      const max = plural(this.#perClient!.max, "connection");
+      throw this.#refuse("per-client", `its address has ${max}`);
+    }
     let admitted = false;
     try {
-      // Also one that is refused may be a health check: then nothing is told.
-      const refused = !allowed || place === undefined;
-      if (this.#proxies !== undefined && !(await livesFor(rio, refused))) return undefined;
-      if (!allowed) throw this.#refuse("allow", "its address isn't in --allow");
-      if (place === undefined) {
-        const max = plural(this.#perClient!.max, "connection");
-        throw this.#refuse("per-client", `its address has ${max}`);
-      }
-      admitted = true;
-      return place;
+      admitted = this.#proxies === undefined || await lives(rio);
     } finally {
-      if (!admitted) place?.[Symbol.dispose]();
+      if (!admitted) place[Symbol.dispose]();
     }
+    return admitted ? place : undefined;
   }
 
   #refuse(rule: keyof Refusals, why: string): Refused {
@@ -148,15 +150,8 @@ export class Gate {
   }
 }
 
-/** As `lives`; who is refused isn't waited for, beyond the time for a header. */
-async function livesFor(rio: Rio, refused: boolean): Promise<boolean> {
-  if (!refused) return await lives(rio);
-  try {
-    return await withDeadline(HEADER_TIMEOUT, "", (signal) => lives(rio, signal));
-  } catch (error) {
-    if (error instanceof Deno.errors.TimedOut) return true;
-    throw error;
-  }
+function hostOf(addr: Deno.Addr): string {
+  return "hostname" in addr ? unmapped(addr.hostname) : "";
 }
 
 /** Waits for a byte; false if the peer closes or resets the connection instead. */

@@ -84,7 +84,8 @@ Deno.test("UNKNOWN and LOCAL leave the address of the connection", async () => {
 for (const rules of [[], ["--allow=198.51.100.0/24"]]) {
   Deno.test(`a health check, which closes without a byte of its own, prints nothing ${rules}`, async () => {
     await using server = await startServer("--proxy-protocol=127.0.0.1", ...rules);
-    for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n", line("192.0.2.1"), PROXY]) {
+    const clients = rules.length > 0 ? [line("127.0.0.1")] : [line("192.0.2.1"), PROXY];
+    for (const header of ["", LOCAL, "PROXY UNKNOWN\r\n", ...clients]) {
       using check = await connectBehind(server.port, header);
       await check.fd.closeWrite();
       await check.askEnd();
@@ -234,6 +235,19 @@ Deno.test("a flood of refusals is bounded like one of faults", async () => {
   const told = server.stderr.text.match(/refused/g)!.length;
   const more = Array.from(server.stderr.text.matchAll(/and (\d+) more fault/g), ([, n]) => +n);
   assertEquals([told < 30, more.reduce((sum, n) => sum + n, told)], [true, 30]);
+});
+
+Deno.test("clients that are refused hold up nobody, though they say nothing", async () => {
+  await using server = await startServer(
+    "--proxy-protocol=127.0.0.1",
+    "--per-client=1",
+    "--concurrency=2",
+  );
+  const silent = [];
+  for (let i = 0; i < 100; i++) silent.push(await connectBehind(server.port, line("192.0.2.1")));
+  using client = await connectBehind(server.port, line("192.0.2.2"));
+  await client.ask();
+  for (const other of silent) other[Symbol.dispose]();
 });
 
 Deno.test("a client that is closed before its first byte gives back its place", async () => {
