@@ -125,6 +125,15 @@ Deno.test({
       assertMatch(await new Response(conn.readable).text(), /^HTTP\/1\.1 403 /);
     }
 
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(new URL(url).port) });
+    const { host } = new URL(url);
+    await conn.write(
+      new TextEncoder().encode(
+        `GET http://[bad/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+      ),
+    );
+    assertMatch(await new Response(conn.readable).text(), /^HTTP\/1\.1 40[03] /);
+
     assertEquals(await web.act("{"), 400);
     for (
       const action of [

@@ -223,6 +223,7 @@ class Stage {
     } finally {
       server.signal("SIGCONT");
       client.signal("SIGKILL");
+      client.ended = true; // for who asks again before its end is told
     }
   }
 
@@ -335,7 +336,7 @@ async function answer(
   if (`http://${headers.get("host")}` !== origin) return refuse("not this host", 403);
   const from = headers.get("origin");
   if (from === null ? method !== "GET" : from !== origin) return refuse("not this origin", 403);
-  const { pathname } = new URL(url);
+  const { pathname = "" } = URL.parse(url) ?? {};
   if (!pathname.startsWith(`/${token}/`)) return refuse("open the URL that was printed", 403);
   try {
     switch (`${method} ${pathname.slice(token.length + 1)}`) {
