@@ -45,7 +45,7 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     draining: false,
     stats: async () => await (await starting).stats(),
   };
-  // At once: a thread may serve before all have started, and a signal would end the program.
+  // At once: clients may have connected before all threads listen, and a signal would end the program.
   onSignal(async (signal) => {
     subject.draining = true;
     const running = await starting.catch(() => undefined);

@@ -1,53 +1,51 @@
 /** A thread of the prethreaded server, started by workers.ts. */
 import { Stdout } from "../cli/stdout.ts";
-import { reason } from "../net/errors.ts";
-import { openListenfd, openTlsListenfd, type TlsListenfd } from "../server.ts";
+import { OtherThread } from "../cli/threads.ts";
+import { type Listenfd, openListenfd, openTlsListenfd, TlsListenfd } from "../server.ts";
+import type { ServerOptions } from "./command_line.ts";
 import { EchoServer } from "./echo_server.ts";
-import type { Answer, Order } from "./workers.ts";
+import type { Pair } from "./tls.ts";
+import type { MainThread, Where } from "./workers.ts";
 
-const main = globalThis as unknown as {
-  postMessage(answer: Answer): void;
-  onmessage: (event: MessageEvent<Order>) => void;
-};
-
-let printed = Promise.withResolvers<void>();
+let server: EchoServer;
+let listenfd: Listenfd;
 let ending = false;
+let goOn = () => {};
+
 // One block at a time is on its way to the main thread, which bounds memory.
 const stdout = new Stdout({
-  async write(p) {
-    printed = Promise.withResolvers();
-    main.postMessage({ type: "print", bytes: p.slice() });
-    if (!ending) await printed.promise;
-    return p.length;
+  write(p) {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    goOn = () => resolve(p.length);
+    main.call("print", p.slice()).then(goOn);
+    if (ending) goOn();
+    return promise;
   },
 });
-let server: EchoServer | undefined;
-let tlsListenfd: TlsListenfd | undefined;
-async function start({ where, options }: Order & { type: "start" }): Promise<void> {
-  const log = (line: string) => main.postMessage({ type: "log", line });
-  server = new EchoServer(options, stdout, log);
-  const { hostname: host, port, tls } = where;
-  const { backlog } = options;
-  const listenOptions = { host, backlog, shared: true };
-  try {
-    tlsListenfd = tls && openTlsListenfd(port, { ...listenOptions, ...tls, ...server.handshakes });
-    const listenfd = tlsListenfd ?? openListenfd(port, listenOptions);
-    main.postMessage({ type: "listening" });
+
+const methods = {
+  listen({ hostname: host, port, tls }: Where, options: ServerOptions): void {
+    server = new EchoServer(options, stdout, (line) => void main.call("log", line));
+    const listenOptions = { host, backlog: options.backlog, shared: true };
+    listenfd = tls === undefined
+      ? openListenfd(port, listenOptions)
+      : openTlsListenfd(port, { ...listenOptions, ...tls, ...server.handshakes });
+  },
+  async run(): Promise<void> {
     await server.run(listenfd);
     // Don't wait for the last blocks: the main thread knows how long they may take.
     ending = true;
-    printed.resolve();
+    goOn();
     await stdout.flush();
-    main.postMessage({ type: "ended" });
-  } catch (error) {
-    main.postMessage({ type: "failed", message: reason(error) });
-  }
-}
-
-main.onmessage = ({ data }) => {
-  if (data.type === "start") start(data);
-  else if (data.type === "printed") printed.resolve();
-  else if (data.type === "stop") server?.stop();
-  else if (data.type === "renew") tlsListenfd?.renew(data.pair);
-  else if (server) main.postMessage({ type: "stats", stats: server.stats });
+  },
+  stop: () => server.stop(),
+  renew(pair: Pair): void {
+    if (listenfd instanceof TlsListenfd) listenfd.renew(pair);
+  },
+  stats: () => server.stats,
 };
+
+/** What the main thread may call. */
+export type ServerThread = typeof methods;
+
+const main = new OtherThread<MainThread>(globalThis, methods);

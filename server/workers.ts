@@ -3,11 +3,12 @@
  * listening socket. This is the main thread's side; worker.ts runs in the threads.
  */
 import { log } from "../cli/diagnostics.ts";
-import { label } from "../net/errors.ts";
+import { type OtherThread, startThreads } from "../cli/threads.ts";
 import type { ServerOptions } from "./command_line.ts";
 import type { Printer } from "./report.ts";
 import type { Stats } from "./stats.ts";
 import type { Pair } from "./tls.ts";
+import type { ServerThread } from "./worker.ts";
 
 /** Where the threads listen, and their certificate. */
 export interface Where {
@@ -16,29 +17,21 @@ export interface Where {
   tls: Pair | undefined;
 }
 
-/** A message to a thread. */
-export type Order =
-  | { type: "start"; where: Where; options: ServerOptions }
-  | { type: "stop" }
-  | { type: "renew"; pair: Pair }
-  | { type: "stats" }
-  | { type: "printed" };
-
-/** A message from a thread. */
-export type Answer =
-  | { type: "listening" }
-  | { type: "failed"; message: string }
-  | { type: "print"; bytes: Uint8Array<ArrayBuffer> }
-  | { type: "log"; line: string }
-  | { type: "stats"; stats: Stats }
-  | { type: "ended" };
+/** What a thread may call. */
+export interface MainThread {
+  print(bytes: Uint8Array): Promise<void> | undefined;
+  log(line: string): void;
+}
 
 /** The threads of a server. */
 export class Workers {
-  readonly #workers: EchoWorker[];
+  readonly #threads: OtherThread<ServerThread>[];
+  /** Resolves when all have ended; rejects if one fails. */
+  readonly ended: Promise<unknown>;
 
-  private constructor(workers: EchoWorker[]) {
-    this.#workers = workers;
+  private constructor(threads: OtherThread<ServerThread>[]) {
+    this.#threads = threads;
+    this.ended = this.#all((thread) => thread.call("run"));
   }
 
   /**
@@ -51,82 +44,31 @@ export class Workers {
     options: ServerOptions,
     stdout: Printer,
   ): Promise<Workers> {
+    const own: MainThread = { print: (bytes) => stdout.print(bytes), log };
     const module = new URL("./worker.ts", import.meta.url);
-    if (module.protocol === "file:") {
-      const { state } = Deno.permissions.querySync({ name: "read", path: module });
-      if (state !== "granted") {
-        throw new Error(`--workers=${n} needs deno run --allow-read: ${module}`);
-      }
-    }
-    const workers = Array.from({ length: n }, () => new EchoWorker(module, stdout));
-    await Promise.all(workers.map((worker) => worker.start(where, options)));
-    return new Workers(workers);
-  }
-
-  /** Resolves when all have ended; rejects if one fails. */
-  get ended(): Promise<unknown> {
-    return Promise.all(this.#workers.map((worker) => worker.ended.promise));
+    const threads = startThreads<ServerThread>(n, module, own);
+    await Promise.all(threads.map((thread) => thread.call("listen", where, options)));
+    return new Workers(threads);
   }
 
   /** Tells all of them to stop, as `EchoServer.stop` does. */
   stop(): void {
-    for (const worker of this.#workers) worker.tell({ type: "stop" });
+    this.#all((thread) => thread.call("stop"));
   }
 
   /** Tells all of them to use another certificate. */
   renew(pair: Pair): void {
-    for (const worker of this.#workers) worker.tell({ type: "renew", pair });
+    this.#all((thread) => thread.call("renew", pair));
   }
 
   /** The counters of each of them. */
   stats(): Promise<Stats[]> {
-    return Promise.all(this.#workers.map((worker) => worker.stats()));
-  }
-}
-
-/** A thread, seen from the main thread. */
-class EchoWorker {
-  readonly #worker: Worker;
-  readonly #listening = Promise.withResolvers<void>();
-  readonly ended = Promise.withResolvers<void>();
-  readonly #asked: ((stats: Stats) => void)[] = [];
-
-  constructor(module: URL, stdout: Printer) {
-    this.#worker = new Worker(module, { type: "module" });
-    this.ended.promise.catch(() => {}); // `Workers.ended` reports it
-    this.#worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
-      if (data.type === "listening") this.#listening.resolve();
-      else if (data.type === "failed") this.#fail(new Error(data.message));
-      else if (data.type === "log") log(data.line);
-      else if (data.type === "ended") this.ended.resolve();
-      else if (data.type === "stats") this.#asked.shift()?.(data.stats);
-      else {
-        await stdout.print(data.bytes);
-        this.tell({ type: "printed" });
-      }
-    };
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#fail(label("a worker failed", new Error(event.message)));
-    };
+    return this.#all((thread) => thread.call("stats"));
   }
 
-  #fail(error: unknown): void {
-    this.#listening.reject(error);
-    this.ended.reject(error);
-  }
-
-  tell(order: Order): void {
-    this.#worker.postMessage(order);
-  }
-
-  async start(where: Where, options: ServerOptions): Promise<void> {
-    this.tell({ type: "start", where, options });
-    await this.#listening.promise;
-  }
-
-  stats(): Promise<Stats> {
-    this.tell({ type: "stats" });
-    return new Promise((resolve) => this.#asked.push(resolve));
+  #all<T>(call: (thread: OtherThread<ServerThread>) => Promise<T>): Promise<T[]> {
+    const answers = Promise.all(this.#threads.map(call));
+    answers.catch(() => {}); // `ended` reports a thread that fails
+    return answers;
   }
 }

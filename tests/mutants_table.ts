@@ -237,10 +237,10 @@ export const MUTANTS: Mutant[] = [
     ],
   ),
   ...of(
-    "server/workers.ts",
+    "cli/threads.ts",
     [
       "a thread that fails ends nothing",
-      "    this.ended.reject(error);\n",
+      "    for (const call of this.#calls.values()) call.reject(error);\n",
       "",
       "workers",
       "a thread that fails",
