@@ -4,13 +4,12 @@ import { CLIENT_CASES } from "../tools/judge/client.ts";
 import { CASES } from "../tools/judge/cases.ts";
 import { bytes, difference, longLine } from "../tools/judge/bytes.ts";
 import { MARKS } from "../tools/judge/marks.ts";
-import { FORMATS, type Row, score } from "../tools/judge/report.ts";
 import { meaning, useful } from "../tools/judge/seen.ts";
 import { STARTED } from "../tools/judge/started.ts";
 import { type Result, tryAll } from "../tools/judge/run.ts";
 import { required } from "../tools/judge/several.ts";
 import { Trial } from "../tools/judge/trial.ts";
-import { freePort, Program, ROOT, runProgram, startServer } from "./helpers.ts";
+import { Program, ROOT, runProgram, startServer } from "./helpers.ts";
 import { atOnce, named, TIMEOUT, unexpected } from "./judge/trials.ts";
 import { EchoServer, type Wrong } from "./judge/servers.ts";
 
@@ -170,131 +169,11 @@ Deno.test("judge.ts says what it saw, that the server has gone, and ends with 1"
   );
 });
 
-Deno.test("judge.ts prints JSON and TAP 13, and lists its cases", async () => {
-  await using server = await startServer("--concurrency=100");
-  const where = `127.0.0.1:${server.port}`;
-  const json = await runProgram(judgeScript(where, "--json", "--only=each"));
-  assertEquals(JSON.parse(json.stdout), {
-    target: where,
-    passed: 1,
-    failed: 0,
-    follow: 0,
-    skipped: 2,
-    "not tried": 0,
-    score: 3,
-    max: 3,
-    cases: CASES.filter(({ name }) => name.includes("each")).map((c, i) => ({
-      name: c.name,
-      did: c.did,
-      read: c.read,
-      ...JSON.parse(json.stdout).cases[i],
-    })),
-  });
-  const tap = await runProgram(judgeScript(where, "--tap", "--only=\\r\\n"));
-  assertEquals(
-    tap.stdout,
-    `TAP version 13\n1..1\n# ${where}\nok 1 - \\\\r\\\\n comes back as it was\n`,
-  );
-  const list = await runProgram(judgeScript("--list"));
-  assertEquals(list.stdout, CASES.map(({ name }) => `${name}\n`).join(""));
-});
-
-Deno.test("judge.ts: 2 for usage, 3 when nothing could be tried", async () => {
-  const port = `${freePort()}`;
-  const table: [code: number, stderr: RegExp, ...args: string[]][] = [
-    [2, /^judge: no case has nosuch in its name: see --list\n/, "--only=nosuch"],
-    [2, /^judge: --tap and --json don't go together\n/, "--tap", "--json"],
-    [2, /^judge: one of --start, --client and a host\n/, "--start=a", "localhost"],
-    [2, /^judge: port must be/, "localhost", "0"],
-    [3, /^judge: connect to 127\.0\.0\.1 port \d+: Connection refused\n$/, "127.0.0.1", port],
-    [3, /^judge: --start needs deno run --allow-all: Deno opens \/proc for /, "--start=cat"],
-    [3, /^judge: --client needs --allow-run\n$/, "--client=cat"],
-  ];
-  await Promise.all(table.map(async ([expected, stderr, ...args]) => {
-    const result = await runProgram(judgeScript(...args));
-    assertEquals([result.code, result.stdout], [expected, ""]);
-    assertMatch(result.stderr, stderr);
-  }));
-  const started: [code: number, stderr: RegExp, saw: RegExp, flag: string][] = [
-    [1, /^$/, /saw: +the server ended with exit code 7\n/, "--start=sh -c 'exit 7'"],
-    [1, /^$/, /saw: +the client ended with exit code 1\n/, "--client=/bin/false {host} {port}"],
-    [
-      3,
-      /^judge: the client ended with exit code 127: .*nosuch.*: not found\n$/,
-      /^$/,
-      "--client=./nosuch",
-    ],
-  ];
-  await Promise.all(started.map(async ([expected, error, saw, flag]) => {
-    const judge = ["run", "--quiet", "--allow-all", "tools/judge.ts", flag];
-    const { code, stdout, stderr } = await runProgram(new Program(Deno.execPath(), judge));
-    assertEquals(code, expected, flag);
-    assertMatch(stdout, saw);
-    assertMatch(stderr, error);
-  }));
-});
-
 Deno.test("each case has its mark, and the points of a level are told", () => {
   assertEquals([...MARKS.keys()], [...CASES, ...CLIENT_CASES, required(2)].map((c) => c.name));
   for (const { needs } of MARKS.values()) {
     for (const name of needs) assert(MARKS.has(name), name);
   }
-});
-
-/** Rows of a report: one passed, one failed, one that repeats it, one skipped, one not tried. */
-function rows(): Row[] {
-  const row = { did: "did", means: "means", read: "read", level: "basic" as const, ms: 1500 };
-  const follows = "b";
-  return [
-    { ...row, name: "a", points: 5, verdict: "passed", saw: "a finding" },
-    { ...row, name: follows, points: 2, verdict: "failed", saw: 'a <b> & "c" \x01' },
-    { ...row, name: "c", points: 2, verdict: "failed", saw: "the same", follows, same: true },
-    { ...row, name: "d", points: 3, verdict: "skipped", saw: "not here", level: "robust" },
-    { ...row, name: "e", points: 1, verdict: "not tried", saw: "over", level: "robust" },
-  ];
-}
-
-/** What a format prints of the rows. */
-function printed(format: string): string {
-  const report = FORMATS[format]();
-  const all = rows();
-  return [report.begin("x", all.length), ...all.map(report.tell), report.end(all)].join("");
-}
-
-Deno.test("a mistake costs once, and what is skipped doesn't count", () => {
-  assertEquals(score(rows()), { score: 7, max: 10 });
-  const text = printed("autolab").trimEnd().split("\n");
-  assertEquals(text.at(-2), "score: 7 of 10");
-  assertEquals(text.at(-1), `{"scores":{"basic":7,"robust":0}}`);
-});
-
-Deno.test("Gradescope's results.json has what its documentation names", () => {
-  const { tests } = JSON.parse(printed("gradescope"));
-  assertEquals(
-    tests.map((test: Record<string, unknown>) => [test.name, test.score, test.max_score]),
-    [
-      ["a", 5, 5],
-      ["b", 0, 2],
-      ["c", 2, 2],
-      ["e", 0, 1],
-    ],
-  );
-  for (const test of tests) {
-    assertEquals([test.visibility, typeof test.output], ["visible", "string"]);
-    assert(["passed", "failed"].includes(test.status));
-  }
-});
-
-Deno.test("JUnit XML counts and escapes", () => {
-  const xml = printed("junit");
-  const totals = 'tests="5" failures="3" errors="0" skipped="1" time="7.500"';
-  assert(xml.includes(`<testsuites name="judge" ${totals}>`), xml);
-  assert(xml.includes('<failure message="a &lt;b&gt; &amp; &quot;c&quot; ?">'), xml);
-  assert(xml.includes('<testcase name="a" classname="judge.basic" time="1.500"/>'), xml);
-  assertEquals(
-    xml.match(/<testcase /g)?.length,
-    xml.match(/<testcase [^>]*\/>|<\/testcase>/g)?.length,
-  );
 });
 
 Deno.test("what a server wrote to standard error is told by its most useful line", () => {

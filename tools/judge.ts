@@ -20,10 +20,10 @@ import { toTarget } from "../client/target.ts";
 import { openClientfd } from "../client.ts";
 import { CASES } from "./judge/cases.ts";
 import { Started } from "./judge/process.ts";
-import { csv, endGrade, grade, page, table } from "./judge/class.ts";
+import { csv, grade, page, submissions, table } from "./judge/class.ts";
 import { CLIENT_CASES, ClientTrial } from "./judge/client.ts";
-import { LEVELS, MARKS } from "./judge/marks.ts";
-import { checkProc } from "./judge/proc.ts";
+import { chosen, MARKS, pointsOf } from "./judge/marks.ts";
+import { adoptOrphans, checkProc } from "./judge/proc.ts";
 import { FORMATS, lines, passed, type Row } from "./judge/report.ts";
 import { type Result, type Subject, tryAll } from "./judge/run.ts";
 import { type Case, Failure } from "./judge/case.ts";
@@ -86,6 +86,10 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     throw new UsageError("one of --start, --client and a host");
   }
   if (flags.values.all !== undefined) return await gradeAll(flags, stdout);
+  for (const flag of ["build", "reports", "csv"]) {
+    if (!flags.set.has(flag) && flags.values[flag] === undefined) continue;
+    throw new UsageError(`--${flag} needs --all`);
+  }
   if (client !== undefined) {
     return await runCases(client, CLIENT_CASES, flags, stdout, async (use) => {
       await checkRun("--client");
@@ -114,28 +118,52 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
 async function gradeAll({ values, set }: Flags, stdout: Stdout): Promise<number> {
   const { all: folder, build, start, total = "60", reports } = values;
   if (start === undefined) throw new UsageError("--all needs --start");
+  chosen(toRequired(values.require), values);
+  await pointsOf(values.points);
   await checkStart();
   const forward = ["timeout", "level", "require", "only", "except", "points"];
   const flags = forward.flatMap((name) => values[name] ? [`--${name}=${values[name]}`] : []);
   const seconds = toMilliseconds("--total", total) / 1000;
-  const format = set.has("csv") ? csv : table;
-  const print = (text: string) => rioWriten(stdout, new TextEncoder().encode(text));
+  let names: string[];
+  try {
+    names = submissions(folder!);
+  } catch (error) {
+    throw new UsageError(`--all: ${reason(error)}`);
+  }
   if (reports !== undefined) await Deno.mkdir(reports, { recursive: true });
-  onSignal(async (signal) => {
-    await endGrade();
-    await exit(signalCode(signal), stdout);
-  });
-  await print(format());
+  const row = set.has("csv") ? csv : table(names);
   let code = 0;
-  for await (const graded of grade({ folder: folder!, build, start, total: seconds, flags })) {
-    await print(format(graded));
-    await stdout.flush();
+  const over = new AbortController();
+  onEnd((_signal, ended) => {
+    code = ended;
+    over.abort();
+  });
+  await print(stdout, row());
+  const all = { folder: folder!, build, start, total: seconds, flags, over: over.signal };
+  for await (const graded of grade(names, all)) {
+    await print(stdout, row(graded));
+    await stdout.flush().catch(() => {});
     if (reports !== undefined) {
       await Deno.writeTextFile(`${reports}/${graded.name}.txt`, page(graded));
     }
     if (graded.rows.length === 0 || !passed(graded.rows)) code = 1;
   }
   return code;
+}
+
+/** Prints, unless the reader, such as head, has all it wants: the exit code still counts. */
+async function print(stdout: Stdout, text: string): Promise<void> {
+  try {
+    await rioWriten(stdout, new TextEncoder().encode(text));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
+/** Calls `end` on SIGINT, SIGTERM and SIGHUP, with the exit code. */
+function onEnd(end: (signal: string, code: number) => unknown): void {
+  onSignal((signal) => end(signal, signalCode(signal)));
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGHUP", () => end("SIGHUP", 129));
 }
 
 /** The cases of a server, with that of --require. */
@@ -169,38 +197,10 @@ async function checkStart(): Promise<void> {
   try {
     await checkRun("--start");
     checkProc();
+    adoptOrphans();
   } catch {
     throw new Error("--start needs deno run --allow-all: Deno opens /proc for nothing less");
   }
-}
-
-/** The cases asked for. */
-function chosen<T>(all: Case<T>[], { only = "", except, level = "concurrent" }: Flags["values"]) {
-  const most = LEVELS.findIndex((name) => name === level);
-  if (most < 0) throw new UsageError(`--level must be ${LEVELS.join(", ")}, not ${level}`);
-  const has = (name: string, part: string) => name.toLowerCase().includes(part.toLowerCase());
-  const cases = all.filter(({ name }) =>
-    has(name, only) && !(except !== undefined && has(name, except)) &&
-    LEVELS.indexOf(MARKS.get(name)!.level) <= most
-  );
-  if (cases.length === 0) throw new UsageError(`no case has ${only} in its name: see --list`);
-  return cases;
-}
-
-/** The points of a file, by name. */
-async function pointsOf(file: string | undefined): Promise<Record<string, number>> {
-  if (file === undefined) return {};
-  let all: Record<string, number>;
-  try {
-    all = JSON.parse(await Deno.readTextFile(file));
-  } catch (error) {
-    throw new UsageError(`--points: ${reason(error)}`);
-  }
-  for (const [name, points] of Object.entries(all)) {
-    if (!MARKS.has(name)) throw new UsageError(`--points: no case is called ${name}`);
-    if (!(points >= 0)) throw new UsageError(`--points: ${name} must have a number, not ${points}`);
-  }
-  return all;
 }
 
 /** Runs the cases on what `open` returns, and reports the results, whatever happens. */
@@ -216,16 +216,8 @@ async function runCases<T extends Subject>(
   const cases = chosen(all, values);
   const total = values.total === undefined ? Infinity : toMilliseconds("--total", values.total);
   const points = await pointsOf(values.points);
-  const print = async (text: string) => {
-    try {
-      await rioWriten(stdout, new TextEncoder().encode(text));
-    } catch (error) {
-      // The reader, such as head, has all it wants; the exit code still counts.
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    }
-  };
   if (set.has("list")) {
-    await print(cases.map(({ name }) => `${name}\n`).join(""));
+    await print(stdout, cases.map(({ name }) => `${name}\n`).join(""));
     return 0;
   }
 
@@ -236,28 +228,27 @@ async function runCases<T extends Subject>(
     const { did, means, read } = cases[rows.length];
     const { level, points: usual } = MARKS.get(result.name)!;
     const row = { did, read, level, points: points[result.name] ?? usual, ...result };
+    if (rows.length === 0) await print(stdout, report.begin(what, cases.length));
     rows.push({ ...row, means: result.means ?? means });
-    await print(report.tell(rows.at(-1)!));
+    await print(stdout, report.tell(rows.at(-1)!));
   };
   /** Reports what wasn't tried, and ends the report. */
   const finish = async (saw: string) => {
     for (const { name } of cases.slice(rows.length)) {
       await tell({ name, verdict: "not tried", saw, ms: 0 });
     }
-    await print(report.end(rows));
+    await print(stdout, report.end(rows));
   };
 
   let subject: AsyncDisposable | undefined;
   let over = false;
-  const end = async (signal: string, code: number) => {
+  onEnd(async (signal, code) => {
     if (over) return;
     over = true;
     await subject?.[Symbol.asyncDispose]();
     if (rows.length > 0 || formats.length > 0) await finish(`judge was ended by ${signal}`);
     await exit(code, stdout);
-  };
-  onSignal((signal) => end(signal, signalCode(signal)));
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGHUP", () => end("SIGHUP", 129));
+  });
 
   try {
     const results = async function* (): AsyncGenerator<Result> {
@@ -273,27 +264,34 @@ async function runCases<T extends Subject>(
       }
       yield* tryAll(t, cases, total);
     };
-    let begun = false;
     for await (const result of results()) {
       if (over) await new Promise(() => {}); // exits
-      if (!begun) await print(report.begin(what, cases.length));
-      begun = true;
       await tell(result);
     }
     await finish("it doesn't run");
   } catch (error) {
     if (over) await new Promise(() => {}); // exits
     log(`judge: ${reason(error)}`);
-    if (formats.length > 0) {
-      if (rows.length === 0) await print(report.begin(what, cases.length));
-      await finish("judge couldn't try");
-    }
+    if (formats.length > 0) await finish("judge couldn't try");
     return 3;
   } finally {
     if (!over) await subject?.[Symbol.asyncDispose]();
   }
-  const code = passed(rows) ? 0 : 1;
-  return stdout.error instanceof Deno.errors.BrokenPipe ? await exit(code) : code;
+  return passed(rows) ? 0 : 1;
 }
 
-if (import.meta.main) await run(COMMAND_LINE, main);
+/** Runs judge, and exits with 3 if anything but the server or client keeps it from its report. */
+async function mainOrThree(flags: Flags, stdout: Stdout): Promise<number> {
+  let code;
+  try {
+    code = await main(flags, stdout);
+    await stdout.flush();
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    if (!(error instanceof Deno.errors.BrokenPipe)) code = undefined;
+    if (code === undefined) log(`judge: ${reason(error)}`);
+  }
+  return await exit(code ?? 3);
+}
+
+if (import.meta.main) await run(COMMAND_LINE, mainOrThree);

@@ -2,18 +2,22 @@
 import { sleep } from "../../net/time.ts";
 import { bytes } from "./bytes.ts";
 import { LEVELS } from "./marks.ts";
+import { share } from "./proc.ts";
 import { command, Program } from "./process.ts";
 import { lines, type Row, score } from "./report.ts";
 
 /** Seconds for a build, and for a trial to end after its time is over. */
 const BUILD = 120;
 const LAST = 60;
-/** Processes of a submission beyond which it is ended: a thousand clients may need one each. */
+/** Processes and bytes of memory beyond which all is ended: a thousand clients may need one each. */
 const PROCESSES = 2000;
+const MEMORY = 4 * 2 ** 30;
 /** Milliseconds between two looks at a submission. */
 const LOOK = 200;
-/** What a submission's processes may use: processes of the user, bytes of a file, of memory. */
-const LIMITS = "prlimit --nproc=8192 --fsize=1000000000 --data=4000000000 --core=0";
+/** What the kernel bounds: processes of the user, bytes of a file. An AddressSanitizer needs its data. */
+const LIMITS = "prlimit --nproc=8192 --fsize=1000000000 --core=0";
+/** The most characters of a build's messages on a page. */
+const MESSAGES = 4096;
 
 /** What is tried, and how. */
 export interface Class {
@@ -27,6 +31,8 @@ export interface Class {
   total: number;
   /** Flags for each judge. */
   flags: string[];
+  /** Aborts when no more is to be tried. */
+  over: AbortSignal;
 }
 
 /** What came of a submission. */
@@ -36,15 +42,25 @@ export interface Graded {
   rows: Row[];
   /** Why it wasn't tried, or ended. */
   why?: string;
+  /** What its build wrote to standard error, if that failed. */
+  messages?: string;
 }
 
-/** Builds and tries the submissions, in the order of their names. */
-export async function* grade(
-  { folder, build, start, total, flags }: Class,
-): AsyncGenerator<Graded> {
-  const names = Array.from(Deno.readDirSync(folder), ({ name }) => name)
+/** The submissions in a folder, in the order of their names. */
+export function submissions(folder: string): string[] {
+  return Array.from(Deno.readDirSync(folder), ({ name }) => name)
     .filter((name) => !name.startsWith(".")).sort();
+}
+
+/** Builds and tries submissions, one after the other: what is measured of one is none of another's. */
+export async function* grade(
+  names: string[],
+  { folder, build, start, total, flags, over }: Class,
+): AsyncGenerator<Graded> {
+  const judge = [Deno.execPath(), "run", "--quiet", "--allow-all"];
+  judge.push(new URL("../judge.ts", import.meta.url).href, "--json", `--total=${total}`, ...flags);
   const outs = await Deno.makeTempDir({ prefix: "judge" });
+  const bounded = (args: string[], seconds: number) => runBounded(args, seconds, over);
   try {
     for (const name of names) {
       const values = {
@@ -52,52 +68,45 @@ export async function* grade(
         out: quoted(`${outs}/${name}.out`),
       };
       if (build !== undefined) {
-        const { program, why } = await bounded(limited(command(build, values)), BUILD);
+        const { program, why } = await bounded(["sh", "-c", command(build, values)], BUILD);
+        if (over.aborted) return;
         if (why !== undefined || !program.status?.success) {
-          yield { name, rows: [], why: why ?? `the build ${program.said()}` };
+          const messages = decoded(program.stderr).slice(0, MESSAGES);
+          yield { name, rows: [], why: why ?? `the build ${program.said()}`, messages };
           continue;
         }
       }
-      const args = [
-        `--start=${limited(command(start, values))}`,
-        "--json",
-        `--total=${total}`,
-        ...flags,
-      ];
-      const judge = [
-        Deno.execPath(),
-        "run",
-        "--quiet",
-        "--allow-all",
-        new URL("../judge.ts", import.meta.url).href,
-        ...args,
-      ].map(quoted).join(" ");
-      const { program, why } = await bounded(judge, total + LAST);
-      yield { name, ...read(program, why) };
+      const trial = [...judge, `--start=${command(start, values)}`];
+      const bounds = await bounded(trial, total + LAST);
+      if (over.aborted) return;
+      yield { name, ...read(bounds) };
     }
   } finally {
     await Deno.remove(outs, { recursive: true });
   }
 }
 
-let running: Program | undefined;
-
-/** Ends the submission that is tried. */
-export async function endGrade(): Promise<void> {
-  await running?.kill();
+interface Bounded {
+  program: Program;
+  /** Why it was ended. */
+  why?: string;
 }
 
-/** Runs a program for so many seconds, and ends whatever is left of it. */
-async function bounded(commandLine: string, seconds: number) {
-  const program = running = new Program(commandLine);
+/** Runs a program for so many seconds, unless it's over before, and ends whatever is left of it. */
+async function runBounded(args: string[], seconds: number, over: AbortSignal): Promise<Bounded> {
+  const program = new Program(`${LIMITS} ${args.map(quoted).join(" ")}`);
   const end = performance.now() + seconds * 1000;
   let why: string | undefined;
   try {
     await program.closeInput();
-    while (program.status === undefined && why === undefined) {
+    while (program.status === undefined && why === undefined && !over.aborted) {
+      const processes = program.group!.running();
       if (performance.now() > end) why = `not over after ${seconds} s`;
-      const processes = program.group?.running().length ?? 0;
-      if (processes > PROCESSES) why = `it runs ${processes} processes`;
+      else if (processes.length > PROCESSES) why = `it runs ${processes.length} processes`;
+      else {
+        const memory = processes.reduce((sum, { pid }) => sum + share(pid), 0);
+        if (memory > MEMORY) why = `it takes ${Math.round(memory / 2 ** 20)} MiB of memory`;
+      }
       await sleep(LOOK);
     }
   } finally {
@@ -107,17 +116,17 @@ async function bounded(commandLine: string, seconds: number) {
 }
 
 /** The report of a submission's judge. */
-function read({ stdout, stderr }: Program, why?: string): Omit<Graded, "name"> {
+function read({ program, why }: Bounded): Omit<Graded, "name"> {
   try {
-    return { rows: JSON.parse(new TextDecoder().decode(bytes(stdout))).cases, why };
+    return { rows: JSON.parse(decoded(program.stdout)).cases, why };
   } catch {
-    return { rows: [], why: why ?? (stderr.trim().split("\n").at(-1) || "judge said nothing") };
+    return { rows: [], why: why ?? `judge ${program.said()}` };
   }
 }
 
-/** A command line with limits. */
-function limited(commandLine: string): string {
-  return `${LIMITS} sh -c ${quoted(commandLine)}`;
+/** The text of an output. */
+function decoded(output: string): string {
+  return new TextDecoder().decode(bytes(output));
 }
 
 /** An argument as sh takes it. */
@@ -125,44 +134,38 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** What to fix first. */
-function first({ rows, why }: Graded): string {
-  const failed = rows.find(({ verdict }) => verdict === "failed");
-  return why ?? (failed === undefined ? "" : failed.name);
-}
-
-/** The points per level, and of all; empty if it wasn't tried. */
-function points({ rows }: Graded): string[] {
-  if (rows.length === 0) return [...LEVELS, ""].map(() => "0");
-  const of = (some: Row[]) => {
-    const all = score(some);
-    return `${all.score}/${all.max}`;
-  };
-  return [...LEVELS.map((level) => of(rows.filter((row) => row.level === level))), of(rows)];
-}
-
 const COLUMNS = ["submission", ...LEVELS, "score", "fix this first"];
 
-/** A table for people, a row at a time. */
-export function table(graded?: Graded): string {
-  const cells = graded === undefined ? COLUMNS : [graded.name, ...points(graded), first(graded)];
-  return `${
-    cells.map((cell, i) => i === 0 ? cell.padEnd(24) : cell.padEnd(11)).join(" ").trimEnd()
-  }\n`;
+/** The cells of a row: the points per level, and of all; 0 if it wasn't tried. */
+function cells({ name, rows, why }: Graded): string[] {
+  const points = (some: Row[]) => {
+    const { score: earned, max } = score(some);
+    return rows.length === 0 ? "0" : `${earned}/${max}`;
+  };
+  const levels = LEVELS.map((level) => points(rows.filter((row) => row.level === level)));
+  const failed = rows.find(({ verdict }) => verdict === "failed");
+  return [name, ...levels, points(rows), why ?? failed?.name ?? ""];
+}
+
+/** A table for people, a row at a time; the first row is its head. */
+export function table(names: string[]): (graded?: Graded) => string {
+  const width = Math.max(...names.map(({ length }) => length), COLUMNS[0].length);
+  return (graded) =>
+    (graded === undefined ? COLUMNS : cells(graded))
+      .map((cell, i) => cell.padEnd(i === 0 ? width : 10)).join("  ").trimEnd() + "\n";
 }
 
 /** The same as comma-separated values: RFC 4180. */
 export function csv(graded?: Graded): string {
-  const cells = graded === undefined ? COLUMNS : [graded.name, ...points(graded), first(graded)];
-  return `${
-    cells.map((cell) => /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell).join(",")
-  }\r\n`;
+  return (graded === undefined ? COLUMNS : cells(graded))
+    .map((cell) => /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)
+    .join(",") + "\r\n";
 }
 
 /** The page of a submission. */
-export function page({ name, rows, why }: Graded): string {
+export function page({ name, rows, why, messages }: Graded): string {
+  if (rows.length === 0) return `${name}\n\n${why}\n${messages ? `\n${messages}` : ""}`;
   const report = lines((_code, text) => text, true);
-  if (rows.length === 0) return `${name}\n\n${why}\n`;
   return [report.begin(name, rows.length), ...rows.map(report.tell), report.end(rows)].join("") +
     (why === undefined ? "" : `${why}\n`);
 }

@@ -1,5 +1,9 @@
 /** What each case is worth, from which level on it is tried, and what it builds on. */
 
+import { type Flags, UsageError } from "../../cli/flags.ts";
+import { reason } from "../../net/errors.ts";
+import type { Case } from "./case.ts";
+
 /** The levels: what the lecture asks, what a network does, and several clients at a time. */
 export const LEVELS = ["basic", "robust", "concurrent"] as const;
 export type Level = typeof LEVELS[number];
@@ -84,17 +88,62 @@ const CLIENT: typeof SERVER = [
   ],
 ];
 
-/** The case of --require. */
-const REQUIRED: typeof SERVER = [
-  ["as many clients are served at a time as required", "concurrent", 5],
-];
+/** The case of --require, which no level leaves out. */
+export const REQUIRED = "as many clients are served at a time as required";
 
 /** The marks of all cases, by name. */
 export const MARKS: ReadonlyMap<string, Mark> = new Map(
-  [SERVER, CLIENT, REQUIRED].flatMap((table) =>
+  [SERVER, CLIENT, [[REQUIRED, "concurrent", 5]] as typeof SERVER].flatMap((table) =>
     table.map(([name, level, points, ...needs], i): [string, Mark] => [
       name,
       { level, points, needs: i === 0 ? [] : [table[0][0], ...needs] },
     ])
   ),
 );
+
+/**
+ * The cases asked for.
+ * @throws {UsageError} If a name is that of none, or none is left.
+ */
+export function chosen<T>(all: Case<T>[], { only, except, level = "concurrent" }: Flags["values"]) {
+  const most = LEVELS.findIndex((name) => name === level);
+  if (most < 0) throw new UsageError(`--level must be ${LEVELS.join(", ")}, not ${level}`);
+  const named = (part: string | undefined) => {
+    if (part === undefined) return [];
+    const cases = all.filter(({ name }) => name.toLowerCase().includes(part.toLowerCase()));
+    if (cases.length === 0) throw new UsageError(`no case has ${part} in its name: see --list`);
+    return cases;
+  };
+  const not = named(except);
+  const cases = (only === undefined ? all : named(only)).filter((c) =>
+    !not.includes(c) &&
+    (c.name === REQUIRED || LEVELS.indexOf(MARKS.get(c.name)!.level) <= most)
+  );
+  if (cases.length === 0) throw new UsageError("no case is left: see --list");
+  return cases;
+}
+
+/**
+ * The points of a file, by name.
+ * @throws {UsageError} If they aren't a JSON object with a number for names of cases.
+ */
+export async function pointsOf(file: string | undefined): Promise<Record<string, number>> {
+  if (file === undefined) return {};
+  let all: unknown;
+  try {
+    all = JSON.parse(await Deno.readTextFile(file));
+  } catch (error) {
+    throw new UsageError(`--points: ${reason(error)}`);
+  }
+  if (all === null || typeof all !== "object" || Array.isArray(all)) {
+    throw new UsageError(`--points: ${file} must be an object with a number for each name`);
+  }
+  for (const [name, points] of Object.entries(all)) {
+    if (!MARKS.has(name)) throw new UsageError(`--points: no case is called ${name}`);
+    if (typeof points === "number" && points >= 0 && points < Infinity) continue;
+    throw new UsageError(
+      `--points: ${name} must be a number, 0 or more, not ${JSON.stringify(points)}`,
+    );
+  }
+  return all as Record<string, number>;
+}

@@ -21,22 +21,40 @@ export interface Stat {
 /** The name of the environment variable that marks the processes of a program. */
 export const MARK = "JUDGE_TRIAL";
 
+/** See prctl(2) and waitpid(2). */
+const PR_SET_CHILD_SUBREAPER = 36;
+const WNOHANG = 1;
+const LIBC = {
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  waitpid: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+} as const;
+let libc: Deno.DynamicLibrary<typeof LIBC> | undefined;
+
+/** From now on whoever loses its parent becomes a child of this process, which starts one program at a time. */
+export function adoptOrphans(): void {
+  libc ??= Deno.dlopen("libc.so.6", LIBC);
+  libc.symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n);
+}
+
 /**
- * The processes of a program: those of its session, those with its mark in their environment, and
- * the children of both. A daemon that has cleared its environment isn't found so, but by its port.
+ * The processes of a program: those of its session, those with its mark in their environment, the
+ * children of both, and orphans that this process has adopted. Where it adopts none, a daemon that
+ * has cleared its environment isn't found so, but by its port.
  */
 export class Group {
   readonly #leader: number;
   readonly #mark: string;
+  readonly #since: number;
   /** When each process seen started if it belongs to the group, else 0. */
   #seen = new Map<number, number>();
 
   constructor(leader: number, mark: string) {
     this.#leader = leader;
     this.#mark = `${MARK}=${mark}`;
+    this.#since = statOf(leader)?.since ?? 0;
   }
 
-  /** Its processes, oldest first. Whatever was seen not to belong to it isn't read again. */
+  /** Its processes, oldest first. Whatever is older than the program isn't read again. */
   all(): Stat[] {
     const mine: Stat[] = [];
     const strangers: Stat[] = [];
@@ -46,8 +64,11 @@ export class Group {
       if (since === 0) seen.set(pid, 0);
       const stat = since === 0 ? undefined : parseStat(pid, read(`/proc/${pid}/stat`));
       if (stat === undefined) continue;
-      const known = since === stat.since || stat.session === this.#leader;
-      if (known || this.#isMarked(pid)) mine.push(stat);
+      const adopted = libc !== undefined && stat.parent === Deno.pid;
+      const known = since === stat.since || stat.session === this.#leader || adopted;
+      if (adopted && stat.state === "Z" && pid !== this.#leader) {
+        libc!.symbols.waitpid(pid, null, WNOHANG);
+      } else if (known || this.#isMarked(pid)) mine.push(stat);
       else strangers.push(stat);
     }
     // A child is in the group of its parent, whatever it has changed.
@@ -57,7 +78,7 @@ export class Group {
       mine.push(...children);
       more = children.length > 0;
     }
-    for (const { pid } of strangers) seen.set(pid, 0);
+    for (const { pid, since } of strangers) if (since < this.#since) seen.set(pid, 0);
     for (const { pid, since } of mine) seen.set(pid, since);
     this.#seen = seen;
     return mine.sort((a, b) => a.since - b.since || a.pid - b.pid);
@@ -97,6 +118,11 @@ export function descriptors(pid: number): number {
 /** The limit on a process's descriptors. */
 export function descriptorLimit(pid: number): number {
   return Number(/^Max open files +(\d+)/m.exec(read(`/proc/${pid}/limits`))?.[1] ?? Infinity);
+}
+
+/** The memory of a process, in bytes: of what it shares with others, its part. */
+export function share(pid: number): number {
+  return 1024 * Number(/^Pss:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
 }
 
 /** The private memory of a process, in bytes: exact where the kernel can tell it. */

@@ -28,7 +28,7 @@ const MAX_LOOK = 200;
 /** Milliseconds for a program that closes its connections to end, and for its output to arrive. */
 const LAST_WORDS = 100;
 /** Milliseconds for killed processes to be gone. */
-const KILLED = 5000;
+const KILLED = 30_000;
 /** Descriptors that a language's runtime may take in the meantime. */
 export const SOME_DESCRIPTORS = 10;
 /** Ports below this one are left alone. */
@@ -45,6 +45,7 @@ const SIGNALS: Record<number, string> = {
   9: "SIGKILL",
   11: "SIGSEGV",
   13: "SIGPIPE",
+  25: "SIGXFSZ",
 };
 
 /** The resources a server holds. */

@@ -25,7 +25,9 @@ export function earned({ verdict, same, points }: Row): number {
 
 /** The points of all, of those that could be earned: what is skipped doesn't count. */
 export function score(rows: Row[]): { score: number; max: number } {
-  const sum = (points: (row: Row) => number) => rows.reduce((all, row) => all + points(row), 0);
+  // Points of tenths are summed without what binary fractions add.
+  const sum = (points: (row: Row) => number) =>
+    Number(rows.reduce((all, row) => all + points(row), 0).toFixed(6));
   return {
     score: sum(earned),
     max: sum(({ verdict, points }) => verdict === "skipped" ? 0 : points),
@@ -180,15 +182,15 @@ export function autolab(): Report {
   };
 }
 
-/** JUnit XML, as most CI systems read it: https://github.com/testmoapp/junitxml */
+/** JUnit XML, as Jenkins' junit-10.xsd has it: https://github.com/jenkinsci/xunit-plugin */
 export function junit(): Report {
   return atEnd((target, rows) => {
     const is = (...verdicts: Row["verdict"][]) =>
       rows.filter(({ verdict }) => verdicts.includes(verdict)).length;
     const seconds = (ms: number) => (ms / 1000).toFixed(3);
     const time = seconds(rows.reduce((sum, { ms }) => sum + ms, 0));
-    const totals = `tests="${rows.length}" failures="${is("failed", "not tried")}" ` +
-      `errors="0" skipped="${is("skipped")}" time="${time}"`;
+    const failures = is("failed", "not tried");
+    const totals = `tests="${rows.length}" failures="${failures}" errors="0" time="${time}"`;
     const cases = rows.map((row) => {
       const head = `    <testcase name="${xml(row.name)}" classname="judge.${row.level}" ` +
         `time="${seconds(row.ms)}"`;
@@ -202,7 +204,7 @@ export function junit(): Report {
     return [
       `<?xml version="1.0" encoding="UTF-8"?>`,
       `<testsuites name="judge" ${totals}>`,
-      `  <testsuite name="${xml(target)}" ${totals}>`,
+      `  <testsuite name="${xml(target)}" ${totals} skipped="${is("skipped")}">`,
       ...cases,
       `  </testsuite>`,
       `</testsuites>`,

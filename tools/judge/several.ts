@@ -2,6 +2,7 @@
 import { sleep, within } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { type Case, Failure, Skip } from "./case.ts";
+import { REQUIRED } from "./marks.ts";
 import { type Connection, MANY, type Trial } from "./trial.ts";
 
 /** The most bytes to send without reading. */
@@ -10,7 +11,7 @@ const UNREAD = 16_000_000;
 /** The case of a server that has to serve so many clients at a time. */
 export function required(n: number): Case<Trial> {
   return {
-    name: "as many clients are served at a time as required",
+    name: REQUIRED,
     did: `connected ${n} clients, and sent a line on each`,
     means: "a client has to wait until another has gone: serve each in a process, a thread, " +
       "or by turns",
