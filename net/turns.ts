@@ -1,43 +1,12 @@
 /** Fairness among busy connections. */
 import type { Reader } from "../rio.ts";
-import { sleep } from "./time.ts";
 
 /** With fewer connections than this, none starves: tokio completes 128 operations in a poll. */
 const FEW = 120;
-/** Bytes that a connection may write before it pauses for the others, and for so many ms. */
-export const SHARE = 1_572_864;
-const PAUSE = 1;
-/** What a read counts, as bytes. */
-const READ = 1024;
-/** A write of so many bytes is one of many, for who sends a lot at a time. */
-const BULK = 4096;
-
 /** Reads started per turn of the event loop: with a write each they fit tokio's budget of 128. */
 const CHUNK = 60;
-/** Turns of the event loop in which tokio polls the kernel at least once: it does every 61. */
-const QUIET = 64;
-
-/** What a connection has left of its share. */
-export class Share {
-  /** Bytes between two pauses. */
-  readonly size: number;
-  left: number;
-  /** The round of its last turn. */
-  round = 0;
-  /** Whether its last write was a large one. */
-  bulk = false;
-
-  constructor(size: number) {
-    this.size = size;
-    this.left = size;
-  }
-
-  /** Counts a write. */
-  wrote(bytes: number): void {
-    this.left -= bytes;
-    this.bulk = bytes >= BULK;
-  }
-}
+/** Turns of the event loop in which tokio asks the kernel who is ready: it does every 61. */
+const ASKED = 64;
 
 /**
  * Makes the reads of many busy connections take turns.
@@ -52,85 +21,72 @@ export class Share {
  * its budget. The round is over when every read that was ready has completed.
  *
  * And who sends without pause, a large window of long lines say, finds each read and write ready at
- * once, and keeps the thread to himself. So a connection that has had its share of bytes pauses, by
- * a timer: the thread then asks the kernel who else is ready, which it does every 61 turns only
- * while it has anything to do.
+ * once, and keeps the thread to himself. Since the thread always has something to do, tokio asks
+ * the kernel who else is ready only every 61 turns. `asked` waits for it.
  */
 export class Turns {
   /** The number of open connections. */
   readers = 0;
-  #round = 0;
-  /** Reads not started yet; the first `#left` belong to this round. */
-  #held: (() => Promise<void>)[] = [];
-  #left = 0;
-  /** Reads under way. */
-  #reading = 0;
-  /** Reads completed since the last check. */
-  #ended = 0;
-  /** Checks since the round's last read started, and how many in a row saw no read complete. */
-  #looks = 0;
-  #quiet = 0;
+  /** Reads and writes called so far. */
+  calls = 0;
+  /** And of them, those that were taken into account. */
+  #seen = 0;
+  /** Reads not begun yet. */
+  #held = 0;
+  /** Each lets a chunk of them begin. */
+  #gates: PromiseWithResolvers<void>[] = [];
   #running = false;
-
-  /** Reads from a connection in its turn, and not beyond its share. */
-  read(conn: Reader, p: Uint8Array, share: Share): Promise<number | null> {
-    if (this.readers < 2) return conn.read(p);
-    share.left -= READ;
-    if (share.left < 0) {
-      share.left = share.size;
-      return sleep(PAUSE).then(() => this.read(conn, p, share));
-    }
-    if (share.bulk && share.round === this.#round) return conn.read(p);
-    share.round = this.#round + 1;
-    return this.inTurn(conn, p);
-  }
+  #asking: Promise<void> | undefined;
 
   /** Reads from a connection in its turn. */
-  inTurn(conn: Reader, p: Uint8Array): Promise<number | null> {
+  read(conn: Reader, p: Uint8Array): Promise<number | null> {
+    this.calls++;
     if (this.readers < FEW) return conn.read(p);
-    return new Promise((resolve, reject) => {
-      this.#held.push(async () => {
-        this.#reading++;
-        try {
-          resolve(await conn.read(p));
-        } catch (error) {
-          reject(error);
-        }
-        this.#reading--;
-        this.#ended++;
-      });
-      if (!this.#running) setImmediate(this.#turn);
-      this.#running = true;
-    });
+    if (this.#held++ % CHUNK === 0) this.#gates.push(Promise.withResolvers());
+    if (!this.#running) this.#run();
+    return this.#gates.at(-1)!.promise.then(() => conn.read(p)); // the fewest bytes a wait
   }
 
-  readonly #turn = (): void => {
-    if (this.#left === 0 && this.#isOver()) {
-      this.#left = this.#held.length;
-      this.#round++;
+  /** Begins reads, round after round, as long as some are held. */
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#held > 0) {
+      await this.#over();
+      const round = this.#gates;
+      this.#gates = [];
+      this.#held = 0;
+      for (const gate of round) {
+        gate.resolve();
+        await turn();
+      }
+      this.#seen = this.calls; // reads that completed at once say nothing about the others
     }
-    if (this.#left > 0) {
-      const chunk = this.#held.splice(0, Math.min(this.#left, CHUNK));
-      this.#left -= chunk.length;
-      this.#looks = 0;
-      for (const begin of chunk) begin();
-    }
-    this.#running = this.#held.length > 0;
-    if (this.#running) setImmediate(this.#turn);
-  };
-
-  /** Whether every ready read of the round has completed. */
-  #isOver(): boolean {
-    const ended = this.#ended;
-    this.#ended = 0;
-    if (this.#reading === 0) return true;
-    // Reads that complete as soon as they start say nothing about the others.
-    if (this.#looks++ === 0) {
-      this.#quiet = 0;
-      return false;
-    }
-    this.#quiet = ended > 0 ? 0 : this.#quiet + 1;
-    // A poll that completed fewer than a chunk didn't use up its budget: no ready read is left.
-    return ended > 0 && ended < CHUNK || this.#quiet === QUIET;
+    this.#running = false;
   }
+
+  /** Resolves when every ready read of the last round has completed. */
+  async #over(): Promise<void> {
+    for (let quiet = 0; quiet < ASKED && this.#held < this.readers; quiet++) {
+      await turn();
+      const completed = this.calls - this.#seen; // each has led to a call
+      this.#seen = this.calls;
+      // A poll that completed fewer than a chunk didn't use up its budget: no ready read is left.
+      if (completed > 0 && completed < CHUNK) return;
+      if (completed > 0) quiet = 0;
+    }
+  }
+
+  /** Resolves when tokio has asked the kernel who is ready. */
+  asked(): Promise<void> {
+    return this.#asking ??= this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    for (let turns = 0; turns < ASKED; turns++) await turn();
+    this.#asking = undefined;
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

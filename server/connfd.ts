@@ -1,6 +1,6 @@
 /** The connected descriptor that a handler receives. */
 import type { Reader, Writer } from "../rio.ts";
-import { SHARE, Share, type Turns } from "../net/turns.ts";
+import type { Turns } from "../net/turns.ts";
 
 /**
  * A write of fewer bytes sets TCP_NODELAY. Otherwise the next small write would wait for the
@@ -8,6 +8,9 @@ import { SHARE, Share, type Turns } from "../net/turns.ts";
  * fifth more throughput on loopback.
  */
 const SMALL_WRITE = 4096;
+/** Bytes until a connection waits for the others, and what a read counts. */
+const SHARE = 1_048_576;
+const READ = 1024;
 
 /** What `serve` needs of a connection: `Deno.Conn` has it. */
 export type Conn =
@@ -40,11 +43,13 @@ export class Connfd implements Reader, Writer {
   /** The address that the other end connected to; also set by a PROXY header. */
   localAddr: Deno.Addr;
   readonly #turns: Turns;
-  readonly #share: Share;
   // Fields, not an object of their own: with thousands of clients a cache miss per echo counts.
   #calls = 0;
   #writing = false;
   #noDelay = false;
+  /** What is left of its share, and whether its last write was a large one. */
+  #left = SHARE;
+  #bulk = false;
 
   #closed = false;
   #closing: AbortController | undefined;
@@ -55,8 +60,6 @@ export class Connfd implements Reader, Writer {
     this.remoteAddr = conn.remoteAddr;
     this.localAddr = conn.localAddr;
     this.#turns = turns;
-    // With TLS a byte costs three times as much.
-    this.#share = new Share("handshake" in conn ? SHARE / 3 : SHARE);
   }
 
   /**
@@ -66,7 +69,12 @@ export class Connfd implements Reader, Writer {
   read(p: Uint8Array): Promise<number | null> {
     this.#calls++;
     this.#writing = false;
-    return this.#turns.read(this.conn, p, this.#share);
+    this.#left -= READ;
+    if (this.#left < 0 && this.#turns.readers > 1) {
+      this.#left = SHARE;
+      return this.#turns.asked().then(() => this.conn.read(p));
+    }
+    return this.#bulk ? this.conn.read(p) : this.#turns.read(this.conn, p);
   }
 
   /**
@@ -76,8 +84,10 @@ export class Connfd implements Reader, Writer {
   write(p: Uint8Array): Promise<number> {
     this.#calls++;
     this.#writing = true;
-    this.#share.wrote(p.length);
-    if (!this.#noDelay && p.length < SMALL_WRITE) this.#setNoDelay();
+    this.#left -= p.length;
+    this.#bulk = p.length >= SMALL_WRITE;
+    if (!this.#bulk) this.#turns.calls++;
+    if (!this.#noDelay && !this.#bulk) this.#setNoDelay();
     return this.conn.write(p);
   }
 

@@ -1,7 +1,8 @@
 /** The turns of many busy connections. */
 import { assert, assertEquals } from "@std/assert";
-import { Share, Turns } from "../net/turns.ts";
-import { Clock, turn } from "./clock.ts";
+import { Turns } from "../net/turns.ts";
+import { type Conn, Connfd } from "../server/connfd.ts";
+import { turn } from "./clock.ts";
 
 /** Reads of many connections, which end when the test says so. */
 class Reads {
@@ -26,21 +27,21 @@ class Reads {
   ask(n: number): Promise<number | null>[] {
     return Array.from(
       { length: n },
-      () => this.#turns.read(this.#conn, new Uint8Array(1), new Share(500_000)),
+      () => this.#turns.read(this.#conn, new Uint8Array(1)),
     );
   }
 
-  /** Asks for so many, and waits until they have begun. */
-  async begin(n: number): Promise<void> {
-    const all = this.begun.length + n;
-    this.ask(n);
-    while (this.begun.length < all) await turn();
+  /** Asks for as many as there are readers, and waits until they have begun. */
+  async begin(): Promise<void> {
+    this.ask(this.#turns.readers);
+    while (this.begun.length < this.#turns.readers) await turn();
     await turn();
   }
 
-  /** Ends so many of those that have begun. */
+  /** Ends so many of those that have begun; each reader asks again. */
   end(n: number): void {
     for (const read of this.begun.splice(0, n)) read.resolve(1);
+    this.ask(n);
   }
 }
 
@@ -65,41 +66,46 @@ Deno.test({
   name: "a round isn't over while polls are full: somebody is left who was ready",
 }, async () => {
   const reads = new Reads(200);
-  await reads.begin(200);
-  reads.ask(1); // of the next round
-  await turn();
-  await turn();
-  for (let i = 0; i < 2; i++) {
+  await reads.begin();
+  for (const left of [140, 80]) {
     reads.end(60);
-    await turn();
-    await turn();
-    assertEquals(reads.begun.length, 200 - 60 * (i + 1));
+    for (let turns = 0; turns < 2; turns++) await turn();
+    assertEquals(reads.begun.length, left);
   }
   reads.end(10);
-  await turn();
-  await turn();
-  assertEquals(reads.begun.length, 80 - 10 + 1);
+  for (let turns = 0; turns < 2; turns++) await turn();
+  assert(reads.begun.length > 80 - 10);
 });
 
 Deno.test({
   name: "a round is over when the kernel was asked, and nobody was ready",
 }, async () => {
   const reads = new Reads(200);
-  await reads.begin(200);
-  reads.ask(1);
+  await reads.begin();
+  reads.end(60);
   let turns = 0;
-  for (; reads.begun.length === 200 && turns < 1000; turns++) await turn();
+  for (; reads.begun.length === 140 && turns < 1000; turns++) await turn();
   assert(turns >= 61 && turns < 100, `${turns} turns`);
+});
+
+Deno.test("nobody waits for who isn't ready, when few are busy", async () => {
+  const reads = new Reads(200);
+  await reads.begin();
+  for (let line = 0; line < 10; line++) {
+    reads.end(1);
+    for (let turns = 0; turns < 3; turns++) await turn();
+    assertEquals(reads.begun.length, 200);
+  }
 });
 
 Deno.test("a read that fails makes room as any other", async () => {
   const reads = new Reads(200);
   const [first] = reads.ask(1);
-  await turn();
+  for (let turns = 0; turns < 3; turns++) await turn();
   reads.begun[0].reject(new Error("reset"));
   assertEquals(await first.catch((error) => error.message), "reset");
   reads.ask(1);
-  await turn();
+  for (let turns = 0; turns < 3; turns++) await turn();
   assertEquals(reads.begun.length, 2);
 });
 
@@ -109,24 +115,35 @@ Deno.test("a read that throws rejects, and is over", async () => {
   const [read] = reads.ask(1);
   assertEquals(await read.catch((error) => error.message), "at once");
   reads.broken = false;
-  await reads.begin(1);
+  reads.ask(1);
+  while (reads.begun.length === 0) await turn();
 });
 
-Deno.test("who has had his share pauses for the others; a single connection never does", async () => {
-  using clock = new Clock();
-  for (const [readers, pauses] of [[1, false], [2, true], [500, true]] as const) {
+Deno.test("who asks for the kernel's answer waits until it must have been asked", async () => {
+  const turns = new Turns();
+  let waited = 0;
+  let answered = false;
+  turns.asked().then(() => answered = true);
+  for (; !answered; waited++) await turn();
+  assert(waited >= 61 && waited < 100, `${waited} turns`);
+});
+
+Deno.test("who has had his share waits for the others; a single connection never does", async () => {
+  for (const [readers, waits] of [[1, false], [2, true], [500, true]] as const) {
     const turns = new Turns();
     turns.readers = readers;
-    const share = new Share(500_000);
     let reads = 0;
-    const conn = { read: (p: Uint8Array) => Promise.resolve((reads++, p.length)) };
-    const p = new Uint8Array(16_384);
+    const conn = {
+      read: (p: Uint8Array) => Promise.resolve((reads++, p.length)),
+      write: (p: Uint8Array) => Promise.resolve(p.length),
+    };
+    const connfd = new Connfd(conn as unknown as Conn, turns);
+    const p = new Uint8Array(65_536);
     const echoing = (async () => {
-      for (let i = 0; i < 100; i++) share.wrote((await turns.read(conn, p, share))!);
+      for (let i = 0; i < 100; i++) await connfd.write(p.subarray(0, (await connfd.read(p))!));
     })();
-    for (let i = 0; i < 300; i++) await turn();
-    assertEquals(reads < 100, pauses, `${readers}: ${reads}`);
-    while (reads < 100) await clock.pass(1);
+    for (let i = 0; i < 10; i++) await turn();
+    assertEquals(reads < 100, waits, `${readers}: ${reads}`);
     await echoing;
   }
 });

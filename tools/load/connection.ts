@@ -201,7 +201,7 @@ export class Connection {
     for (;;) {
       let n;
       try {
-        n = await this.#options.turns.inTurn(fd, buf);
+        n = await this.#options.turns.read(fd, buf);
       } catch (error) {
         if (this.#closed || this.#finished) return;
         throw this.#late ?? Fault.of(error, this.#place);
