@@ -30,8 +30,8 @@ const MAX_EMPTY_READS = 100; // in a row: a hang, as in Go's bufio
 /** Options of one read or write. */
 export interface ReadOptions {
   /**
-   * Gives the call up: it rejects with the signal's reason. `AbortSignal.timeout(ms)` sets a
-   * deadline. The read below stays under way; a {@linkcode Rio} keeps its bytes for the next call.
+   * Gives the call up: it rejects with the signal's reason. The read below stays under way; a
+   * {@linkcode Rio} keeps its bytes for the next call.
    */
   signal?: AbortSignal;
 }
@@ -40,18 +40,17 @@ export interface ReadOptions {
 export interface RioOptions {
   /**
    * Bytes in the buffer, 1 to 2^30. By default {@linkcode RIO_BUFSIZE}: it grows to 64 KiB after a
-   * read that fills it, further by doubling if a line needs it, and shrinks back.
+   * read that fills it, by doubling further if a line needs it, and shrinks back.
    */
   bufsize?: number;
   /**
-   * Bytes of the longest line, its delimiter included: up to `bufsize`, or to 2^30 if that isn't
-   * given. By default `MAXLINE - 1`, or `bufsize` if that is less.
+   * Bytes of the longest line, its delimiter included: up to `bufsize`, if that is given, or 2^30.
+   * By default `MAXLINE - 1`, or `bufsize` if that is less.
    */
   maxline?: number;
   /**
-   * What happens to a longer line. By default it is split into pieces of `maxline` bytes, as in C:
-   * JSON of 100 KiB comes in 13. With `"throw"` the read rejects with `Deno.errors.InvalidData`, and
-   * the next one goes on after that line.
+   * What becomes of a longer line. By default it comes in pieces of `maxline` bytes, as in C: JSON
+   * of 100 KiB in 13. With `"throw"` the read rejects, and the next one goes on after that line.
    */
   tooLong?: "split" | "throw";
   /** What ends a line: a byte, 0 to 255, or several, such as `"\r\n"`; `\n` by default. */
@@ -60,11 +59,9 @@ export interface RioOptions {
 
 /**
  * Reads exactly `n` bytes into `usrbuf` without a buffer: `rio_readn` of csapp.c. Returns the
- * count, which is less than `n` only if EOF came first, and 0 at EOF. Don't use it on the
- * descriptor of a {@linkcode Rio}, whose buffer may already hold the bytes. A call that is given up
- * loses what it read.
- * @throws {RangeError} If `n` isn't an integer from 0 to `usrbuf.length`, or the reader returns an
- * impossible count.
+ * count, which is less than `n` only if EOF came first. Don't use it on the descriptor of a
+ * {@linkcode Rio}, which may hold the bytes. A call that is given up loses what it read.
+ * @throws {RangeError} If `n` isn't from 0 to `usrbuf.length`, or the reader's count is impossible.
  * @throws {Error} If the reader returns 0 bytes a hundred times in a row.
  * @example
  * ```ts
@@ -93,8 +90,7 @@ export async function rioReadn(
 
 /**
  * Writes all of `usrbuf`: `rio_writen` of csapp.c. Returns its length. Don't change the bytes
- * before then. After a call that is given up, nobody knows how many were written: close the
- * descriptor.
+ * before then. If the call is given up, nobody knows how many were written: close the descriptor.
  * @throws {Deno.errors.WriteZero} If the writer takes 0 bytes.
  * @throws {RangeError} If the writer returns an impossible count.
  * @example
@@ -120,8 +116,7 @@ export async function rioWriten(
 }
 
 /**
- * Returns a line without its delimiter, if it has one: a view of the same bytes. By default that is
- * `\n` or `\r\n`.
+ * Returns a line without its delimiter, by default `\n` or `\r\n`: a view of the same bytes.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -140,20 +135,20 @@ export function chomp<T extends ArrayBufferLike>(
     return line.subarray(0, line[length - 1] === 0x0a ? length - crlf : length);
   }
   const bytes = toBytes(delimiter);
-  const whole = endsWith(line, length, bytes, bytes.length);
-  return line.subarray(0, whole ? length - bytes.length : length);
+  const ends = endsWith(line, length, bytes, bytes.length);
+  return line.subarray(0, ends ? length - bytes.length : length);
 }
 
 /**
  * A read buffer on a descriptor: `rio_t` of csapp.c.
  *
- * - All ways to read can be mixed on one `Rio`, and all see the same stream.
+ * - All ways to read can be mixed on one `Rio`, and see the same stream.
  * - A line longer than `maxline`, by default 8191 bytes, comes in pieces, unless `tooLong` makes it
  *   an error.
  * - No byte is lost. After an error, from the reader or from a signal, the next call first returns
  *   what the failed one had read.
- * - EOF is reported once, by itself, after all bytes before it: as 0, `null`, `false`, or the end
- *   of the loop. The call after that reads again, since a terminal may bring more.
+ * - EOF is told once, by itself, after all bytes before it: as 0, `null`, `false`, or the end of the
+ *   loop. The call after that reads again, since a terminal may bring more.
  * - A call beside one that waits is an error; two calls for what is buffered succeed, in order. So
  *   are 100 reads of 0 bytes in a row an error, and an impossible count.
  * - Memory is bounded by the buffer, whatever the peer sends. Only a call that asks for more than
@@ -176,17 +171,11 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #reader: Reader;
   readonly #buffer: LineBuffer;
   readonly #maxline: number;
-  /** How lines are asked for: with a byte more than `maxline`, if longer ones are errors. */
-  readonly #goal: Goal;
-  readonly #limit: number;
-  /** The end of what was read of a line that is too long, if its rest comes next. */
-  #skipped: Uint8Array | undefined;
-  /** A read is under way, whether or not the call that began it still waits. */
-  #reading = false;
-  /** What the last read threw, until a call has thrown it. */
-  #failure: { error: unknown } | undefined;
-  /** A call waits: what it does when a read has landed. */
-  #wake: (() => void) | undefined;
+  readonly #goal: Goal; // how lines are asked for:
+  readonly #limit: number; // a byte more than `maxline`, if longer ones are errors
+  #reading = false; // whether or not the call that began the read still waits
+  #failure: { error: unknown } | undefined; // of the last read, until a call has thrown it
+  #wake: (() => void) | undefined; // what the call that waits does when a read has landed
 
   /**
    * Creates an empty buffer: `rio_readinitb` of csapp.c.
@@ -212,8 +201,15 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /** Takes what is asked for: now if it is buffered, else in the step in which it lands. */
-  #get<T>(goal: Goal, limit: number, take: (n: number) => T, options?: ReadOptions): Promise<T> {
+  #get<T>(
+    goal: Goal,
+    limit: number,
+    take: (n: number) => T,
+    options?: ReadOptions,
+    wrong?: RangeError,
+  ): Promise<T> {
     try {
+      if (wrong !== undefined) throw wrong;
       this.#start(options);
       const n = this.#find(goal, limit);
       if (n >= 0) return Promise.resolve(take(n));
@@ -240,8 +236,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
       };
       this.#wake = wake;
       signal?.addEventListener("abort", wake);
-      if (this.#failure === undefined) this.#read();
-      else wake();
+      wake();
     });
   }
 
@@ -249,7 +244,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   #start(options?: ReadOptions): void {
     if (this.#wake) throw new Error("Cannot read: another read of this Rio is under way");
     options?.signal?.throwIfAborted();
-    if (this.#buffer.aside > 0) this.#buffer.restore();
   }
 
   #find(goal: Goal, limit: number): number {
@@ -280,10 +274,6 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     } catch (error) {
       return this.#fail(error);
     }
-    if (this.#skipped !== undefined) {
-      this.#buffer.unread(this.#skipped);
-      this.#skipped = this.#buffer.skipLine();
-    }
     this.#wake?.();
   };
 
@@ -296,7 +286,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   /** Returns the bytes of a line, or skips it and throws if it is too long. */
   #checkLine(n: number): number {
     if (n <= this.#maxline) return n;
-    this.#skipped = this.#buffer.skipLine();
+    this.#buffer.skipLine();
     throw new InvalidData(`Cannot read a line: no delimiter in its first ${this.#maxline} bytes`);
   }
 
@@ -306,13 +296,11 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /**
    * Reads one line into `usrbuf`, delimiter included, and stores a NUL after it: `rio_readlineb` of
-   * csapp.c. Returns the count of bytes without the NUL. 0 means EOF and nothing else; `usrbuf` is
-   * then untouched.
+   * csapp.c. Returns the count of bytes without the NUL; 0 means EOF, and `usrbuf` is untouched.
    *
    * The bytes end in the delimiter if and only if the line is complete. Otherwise they are
-   * `maxlen - 1` and the next call goes on with the line, or EOF came after a last line without a
-   * delimiter. The bound is `maxlen`, not `maxline`. A piece ends before a delimiter of several
-   * bytes, never within it.
+   * `maxlen - 1` and the next call goes on with the line, or EOF came first. The bound is `maxlen`,
+   * not `maxline`. A piece ends before a delimiter of several bytes, never within it.
    * @throws {RangeError} If `maxlen` isn't an integer from 2 to `usrbuf.length`, its default.
    * @throws {TypeError} If `usrbuf` was transferred or has shrunk before the bytes came.
    */
@@ -321,16 +309,10 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     maxlen: number = usrbuf.length,
     options?: ReadOptions,
   ): Promise<number> {
+    const take = (n: number) => n > 0 ? this.#buffer.move(usrbuf, n, 1) : 0;
     const shortest = this.#buffer.size + 1;
-    const error = rangeError("read a line: maxlen", maxlen, shortest, usrbuf.length);
-    if (error !== undefined) return Promise.reject(error);
-    return this.#get("piece", maxlen - 1, (n) => {
-      if (n > 0) {
-        this.#buffer.move(usrbuf, n, n + 1);
-        usrbuf[n] = 0;
-      }
-      return n;
-    }, options);
+    const wrong = rangeError("read a line: maxlen", maxlen, shortest, usrbuf.length);
+    return this.#get("piece", maxlen - 1, take, options, wrong);
   }
 
   /**
@@ -340,23 +322,21 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {TypeError} If `usrbuf` was transferred or has shrunk before the bytes came.
    */
   readnb(usrbuf: Uint8Array, n: number = usrbuf.length, options?: ReadOptions): Promise<number> {
-    const error = rangeError("read bytes: n", n, 0, usrbuf.length);
-    if (error !== undefined) return Promise.reject(error);
     if (n === 0) return Promise.resolve(0);
-    return this.#get("bytes", n, (n) => this.#buffer.move(usrbuf, n, n), options);
+    const wrong = rangeError("read bytes: n", n, 0, usrbuf.length);
+    return this.#get("bytes", n, (n) => this.#buffer.move(usrbuf, n), options, wrong);
   }
 
   /**
    * Reads what is available into `p`, from the buffer first. Returns the count, 0 only if `p` is
-   * empty, or `null` at EOF. So a `Rio` is itself a reader, and the rest of a stream can be handed
-   * on: to `copy` of `@std/io`, or to another `Rio`.
+   * empty, or `null` at EOF. So a `Rio` is itself a reader: `copy` of `@std/io` takes the rest.
    */
   read(p: Uint8Array, options?: ReadOptions): Promise<number | null> {
     const { length } = p;
     if (length === 0) return Promise.resolve(0);
     return this.#get("bytes", 1, (here) => {
       const n = Math.min(length, this.#buffer.length);
-      return here === 0 ? null : this.#buffer.move(p, n, n);
+      return here === 0 ? null : this.#buffer.move(p, n);
     }, options);
   }
 
@@ -367,14 +347,13 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * given, to 64 KiB or `maxline`.
    */
   fill(n: number = 1, options?: ReadOptions): Promise<boolean> {
-    const error = rangeError("fill the buffer: n", n, 1, this.#buffer.max);
-    if (error !== undefined) return Promise.reject(error);
-    return this.#get("bytes", n, (here) => here === n, options);
+    const wrong = rangeError("fill the buffer: n", n, 1, this.#buffer.max);
+    return this.#get("bytes", n, (here) => here === n, options, wrong);
   }
 
   /** How many bytes are buffered. */
   get buffered(): number {
-    return this.#buffer.aside + this.#buffer.length;
+    return this.#buffer.length;
   }
 
   /** Returns a copy of the first `n` bytes that are buffered, by default all, and takes none. */
@@ -391,13 +370,12 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   skip(n: number): void {
     this.#start();
     checkRange("skip: n", n, 0, this.#buffer.length);
-    this.#buffer.consume(n);
+    this.#buffer.pos += n;
   }
 
   /**
-   * Reads one line, delimiter included; `null` at EOF. The line ends in the delimiter if and only
-   * if it is complete. For many short lines {@linkcode Rio.takeLine} is faster: it needs no promise
-   * for each.
+   * Reads one line, delimiter included; `null` at EOF. It ends in the delimiter if and only if it
+   * is complete. For many short lines {@linkcode Rio.takeLine} is faster.
    * @throws {Deno.errors.InvalidData} If the line is longer than `maxline` and `tooLong` says so.
    */
   readline(options?: ReadOptions): Promise<Uint8Array<ArrayBuffer> | null> {
@@ -406,8 +384,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /**
    * Iterates over the lines, as {@linkcode Rio.readline} returns them. Leaving the loop keeps the
-   * descriptor open, and what comes after the last line for the next read. `next` may be called
-   * ahead, without an await, for lines that are buffered.
+   * descriptor open, and what comes after the last line for the next read.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    */
   lines(options?: ReadOptions): AsyncIterableIterator<Uint8Array<ArrayBuffer>> {
@@ -417,7 +394,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     };
     return {
       next: () => {
-        if (options === undefined && this.#wake === undefined && this.#buffer.aside === 0) {
+        if (options === undefined && this.#wake === undefined) {
           const n = this.#buffer.find(this.#goal, this.#limit);
           if (n > 0 && n <= this.#maxline) {
             return Promise.resolve({ value: this.#buffer.take(n) });
@@ -437,8 +414,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Waits until the next line, or piece of one, is buffered. It and all that came with it can then
-   * be taken without a promise. Returns its length in bytes; 0 means EOF and nothing else.
+   * Waits until the next line, or piece of one, is buffered: it and all that came with it can then
+   * be taken without a promise. Returns its length in bytes, 0 at EOF.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does.
    * @example
    * ```ts
@@ -463,9 +440,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Takes the buffered lines, or pieces of them, as many as fit, into `usrbuf`: so a server can
-   * answer a burst of them with one write. Returns the count of bytes, 0 if there are none.
-   * `lengths` is set to the bytes of each line, delimiter included.
+   * Takes the buffered lines, or pieces of them, as many as fit, into `usrbuf`, to answer a burst
+   * with one write. Returns the count of bytes, and sets `lengths` to those of each line.
    * @throws {RangeError} If `usrbuf` has fewer than `maxline` bytes.
    * @throws {Deno.errors.InvalidData} As {@linkcode Rio.readline} does, if the first line is too
    * long; a later one is left to the next call.
@@ -473,20 +449,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   takeLines(usrbuf: Uint8Array, lengths: number[]): number {
     checkRange("take lines: maxline", this.#maxline, 1, usrbuf.length);
     this.#start();
-    const buffer = this.#buffer;
-    const { pos } = buffer;
-    let count = 0;
-    let n = this.#checkLine(buffer.find(this.#goal, this.#limit));
-    while (n > 0 && n <= this.#maxline && buffer.pos - pos + n <= usrbuf.length) {
-      lengths[count++] = n;
-      buffer.consume(n);
-      count = buffer.takeLines(this.#maxline, pos + usrbuf.length, lengths, count);
-      n = buffer.find(this.#goal, this.#limit);
-    }
-    if (lengths.length !== count) lengths.length = count;
-    const total = buffer.pos - pos;
-    buffer.pos = pos; // to move them all at once
-    return buffer.move(usrbuf, total, total);
+    this.#checkLine(this.#buffer.find(this.#goal, this.#limit));
+    return this.#buffer.takeLines(usrbuf, lengths, this.#goal, this.#limit, this.#maxline);
   }
 }
 
@@ -494,47 +458,81 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 type Goal = "line" | "piece" | "bytes";
 
 const EMPTY = new ArrayBuffer(0);
-const NOTHING = new Uint8Array(0);
 const SHORT = 32; // bytes: a loop is as fast as anything else
 
-/** The bytes read but not yet taken: those set aside, then those from `pos` to `end`. */
+/** The bytes read but not yet taken: those from `pos` to `end`. */
 class LineBuffer {
   pos = 0;
   end = 0;
-  /** EOF comes after these bytes. */
-  ended = false;
-  /** Bytes that wait for a call which asks for more than the buffer holds. */
-  #aside: Uint8Array<ArrayBuffer> = NOTHING;
-  /** What `room` returned last. */
-  #room: Uint8Array = NOTHING;
-  /** Reads in a row that took 0 bytes. */
-  #empty = 0;
-  /** No delimiter ends in the first bytes, as many as this. */
-  #seen = 0;
-  #bytes: Uint8Array<ArrayBuffer>;
-  /** The copy that `take` returns views of: bytes from `#copied` on. */
-  #copy = EMPTY;
-  #copied = 0;
-  /** Bytes of a delimiter. */
-  readonly size: number;
-  readonly max: number;
-  readonly #delimiter: Uint8Array;
+  ended = false; // EOF comes after these bytes
+  readonly size: number; // bytes of a delimiter
+  readonly max: number; // bytes, and `#min`: how large the buffer is
   readonly #min: number;
+  readonly #delimiter: Uint8Array;
+  #bytes: Uint8Array<ArrayBuffer>;
+  #room: Uint8Array<ArrayBuffer>; // what `room` returned last
+  #empty = 0; // reads in a row that took 0 bytes
+  #skipping = false; // a line that is too long, and whose rest comes next
+  #kept = 0; // bytes before `pos`: its delimiter may begin with them
+  #copy = EMPTY; // `take` returns views of it
+  #copied = 0; // where it begins
+  readonly #id = buffers++;
+  #ends = ENDS[0]; // if it is ours: where delimiters are, from `#base` to `#scanned`
+  #base = 0;
+  #scanned = 0;
+  #next = 0; // which of them comes next
+  #count = 0; // how many there are
+  #block = SHORT; // bytes to be scanned next: few at first, in case other buffers come in between
 
   constructor(delimiter: Uint8Array, min: number, max: number) {
     this.size = delimiter.length;
     this.#delimiter = delimiter;
     this.#min = min;
     this.max = max;
-    this.#bytes = new Uint8Array(min);
+    this.#bytes = this.#room = new Uint8Array(min);
   }
 
   get length(): number {
     return this.end - this.pos;
   }
 
-  get aside(): number {
-    return this.#aside.length;
+  /**
+   * Makes room for a read after the bytes that are left. The buffer grows if the last read filled
+   * it, up to `max` or as far as a call needs that asks for more, and shrinks if they fit.
+   */
+  room(): Uint8Array {
+    const from = this.pos - this.#kept;
+    const left = this.end - from;
+    const { length } = this.#bytes;
+    let size = left < this.#min ? this.#min : length;
+    if (this.end === length) {
+      size = Math.max(2 * left > length ? 2 * length : length, GROWN_BUFSIZE);
+    }
+    size = left < this.max ? Math.min(size, this.max) : Math.max(2 * left, length);
+    if (from > 0 || size !== length) {
+      const bytes = size === length ? this.#bytes : new Uint8Array(size);
+      if (left > 0) bytes.set(this.#bytes.subarray(from, this.end));
+      this.#bytes = bytes;
+      this.#copy = EMPTY;
+      this.pos -= from;
+      this.end -= from;
+      this.#base -= from;
+      this.#scanned -= from;
+    }
+    if (left >= this.max) this.#room = new Uint8Array(this.max); // a read is bounded all the same
+    else this.#room = this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
+    return this.#room;
+  }
+
+  /** Takes in what was read into `room`. */
+  append(count: number | null): void {
+    this.ended = count === null;
+    const room = this.#room;
+    this.#empty = count === null ? 0 : checkRead(count, room.length, this.#empty);
+    const n = count ?? 0;
+    if (room.buffer !== this.#bytes.buffer) this.#bytes.set(room.subarray(0, n), this.end);
+    this.end += n;
+    if (this.#skipping) this.skipLine();
   }
 
   /**
@@ -542,41 +540,60 @@ class LineBuffer {
    * that is left before EOF; -1 if it isn't complete yet. A piece doesn't cut a delimiter in two.
    */
   find(goal: Goal, limit: number): number {
-    const aside = this.#aside.length;
-    const rest = limit - aside;
-    if (goal !== "bytes") {
-      const n = this.#line(rest);
-      if (n > 0) return aside + n;
-    }
-    if (this.length < rest) return this.ended ? aside + this.length : -1;
-    return goal === "piece" ? limit - this.#begun(rest) : limit;
+    const n = goal === "bytes" ? 0 : this.#line(limit);
+    if (n > 0) return n;
+    if (this.length < limit) return this.ended ? this.length : -1;
+    return goal === "piece" ? limit - this.#begun(limit) : limit;
   }
 
   /** Returns the length of the first line of at most `limit` bytes, or 0. */
   #line(limit: number): number {
-    const { pos } = this;
-    const stop = Math.min(pos + limit, this.end);
-    if (found.owner !== this) {
-      const last = found;
-      found = other;
-      other = last;
-      if (found.owner !== this) {
-        found.owner = this;
-        found.scanned = pos + this.#seen;
-        found.next = found.count = 0;
-        found.size = SHORT;
-      }
-    }
+    const stop = Math.min(this.pos + limit, this.end);
+    if (this.#ends.owner !== this.#id) this.#claim();
     for (;;) {
-      for (; found.next < found.count; found.next++) {
-        const n = found.base + found.positions[found.next] + 1 - pos;
+      for (; this.#next < this.#count; this.#next++) {
+        const n = this.#base + this.#ends.positions[this.#next] + 1 - this.pos;
         if (n >= this.size) return n <= limit ? n : 0;
       }
-      if (found.scanned >= stop) break;
-      found.scan(this.#bytes, pos, this.end, this.#delimiter);
+      if (this.#scanned >= stop) return 0;
+      this.#scan();
     }
-    this.#seen = Math.max(found.scanned - pos, 0);
-    return 0;
+  }
+
+  /** Takes the place of the buffer that has had its turn for longest. */
+  #claim(): void {
+    this.#ends = ENDS[turns++ % ENDS.length];
+    this.#ends.owner = this.#id;
+    if (this.#next < this.#count) this.#scanned = this.pos;
+    this.#next = this.#count = 0;
+    this.#block = SHORT;
+  }
+
+  /** Finds the delimiters of the next block. */
+  #scan(): void {
+    const bytes = this.#bytes;
+    const delimiter = this.#delimiter;
+    const { positions } = this.#ends;
+    const { size } = this;
+    const last = delimiter[size - 1];
+    const base = Math.max(this.#scanned, this.pos);
+    const end = Math.min(base + this.#block, this.end);
+    let count = 0;
+    if (search !== undefined && end - base > SHORT) {
+      scratch.set(bytes.subarray(base, end));
+      count = search(end - base, last, positions.byteOffset);
+    } else {
+      for (let at = base; at < end; at++) if (bytes[at] === last) positions[count++] = at - base;
+    }
+    this.#base = base;
+    this.#scanned = end;
+    this.#next = 0;
+    this.#count = size === 1 ? count : 0;
+    for (let i = 0; size > 1 && i < count; i++) {
+      const at = positions[i];
+      if (endsWith(bytes, base + at + 1, delimiter, size)) positions[this.#count++] = at;
+    }
+    this.#block = Math.min(this.#block * 8, BLOCK);
   }
 
   /** Returns how many of the last of `n` bytes may be the beginning of a delimiter. */
@@ -586,26 +603,29 @@ class LineBuffer {
     return begun;
   }
 
-  /** Takes `n` bytes. */
-  consume(n: number): void {
-    this.pos += n;
-    this.#seen = 0;
+  /** Takes the first line, as far as it is here, and what comes of it later. */
+  skipLine(): void {
+    this.pos -= this.#kept;
+    const n = this.#line(this.length);
+    this.#skipping = n === 0 && !this.ended;
+    this.#kept = this.#skipping ? this.#begun(this.length) : 0;
+    this.pos = n > 0 ? this.pos + n : this.end;
   }
 
-  /** Takes `n` bytes and moves them to usrbuf, which must have `room` bytes; returns `n`. */
-  move(usrbuf: Uint8Array, n: number, room: number): number {
-    if (usrbuf.length < room) throw new TypeError("Cannot read: usrbuf was transferred or shrunk");
-    const aside = this.#aside.length;
-    if (aside > 0) usrbuf.set(this.#aside);
-    this.#aside = NOTHING;
+  /** Takes `n` bytes and moves them to usrbuf, with a NUL after them if asked for; returns `n`. */
+  move(usrbuf: Uint8Array, n: number, nul = 0): number {
+    if (usrbuf.length < n + nul) {
+      throw new TypeError("Cannot read: usrbuf was transferred or shrunk");
+    }
     const { pos } = this;
     const bytes = this.#bytes;
-    if (n - aside < SHORT) {
-      for (let i = 0; i < n - aside; i++) usrbuf[aside + i] = bytes[pos + i];
+    if (n < SHORT) {
+      for (let i = 0; i < n; i++) usrbuf[i] = bytes[pos + i];
     } else {
-      usrbuf.set(bytes.subarray(pos, pos + n - aside), aside);
+      usrbuf.set(bytes.subarray(pos, pos + n));
     }
-    this.consume(n - aside);
+    if (nul > 0) usrbuf[n] = 0;
+    this.pos += n;
     return n;
   }
 
@@ -618,117 +638,46 @@ class LineBuffer {
       this.#copied = this.pos;
       at = 0;
     }
-    this.consume(n);
+    this.pos += n;
     return new Uint8Array(this.#copy, at, n);
   }
 
-  /** Takes the lines whose ends are known, up to `stop`; returns how many `lengths` then has. */
-  takeLines(maxline: number, stop: number, lengths: number[], count: number): number {
-    const { size } = this;
-    const { base, count: known, positions } = found;
-    let { next } = found;
-    let { pos } = this;
-    for (; next < known; next++) {
-      const end = base + positions[next] + 1;
-      const n = end - pos;
-      if (n > maxline || end > stop) break;
-      if (n < size) continue;
+  /** Takes lines, as many as fit, and sets `lengths`; returns the count of bytes. */
+  takeLines(usrbuf: Uint8Array, lengths: number[], goal: Goal, limit: number, max: number): number {
+    const start = this.pos;
+    const stop = start + usrbuf.length;
+    let count = 0;
+    for (let n; (n = this.find(goal, limit)) > 0 && n <= max && this.pos + n <= stop;) {
       lengths[count++] = n;
-      pos = end;
+      let pos = this.pos + n;
+      const { positions } = this.#ends;
+      const base = this.#base;
+      const known = this.#count;
+      let next = this.#next;
+      for (; next < known; next++) { // those whose ends are known
+        const end = base + positions[next] + 1;
+        n = end - pos;
+        if (n > max || end > stop) break;
+        if (n < this.size) continue;
+        lengths[count++] = n;
+        pos = end;
+      }
+      this.#next = next;
+      this.pos = pos;
     }
-    found.next = next;
-    this.consume(pos - this.pos);
-    return count;
-  }
-
-  /**
-   * Takes the first line, as far as it is here. If it goes on, returns those of its bytes that may
-   * be the beginning of its delimiter.
-   */
-  skipLine(): Uint8Array | undefined {
-    const n = this.#line(this.length);
-    const begun = this.#begun(this.length);
-    this.consume(n > 0 ? n : this.length);
-    return n > 0 || this.ended ? undefined : this.#bytes.slice(this.end - begun, this.end);
+    if (lengths.length !== count) lengths.length = count;
+    const total = this.pos - start;
+    this.pos = start; // to move them all at once
+    return this.move(usrbuf, total);
   }
 
   /** Returns a copy of the first `n` bytes, or of all. */
   copy(n: number): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(this.pos, Math.min(this.pos + n, this.end));
   }
-
-  /**
-   * Makes room for a read after the bytes that are left. The buffer grows if the last read filled
-   * it, and else shrinks if they fit; if it can't grow, they are set aside.
-   */
-  room(): Uint8Array {
-    if (this.length >= this.max) this.#setAside(this.length - this.#begun(this.length));
-    const { length } = this.#bytes;
-    const { max } = this;
-    let size = this.length < this.#min ? this.#min : length;
-    if (this.end === length || length > max) {
-      size = Math.min(Math.max(2 * this.length > length ? 2 * length : length, GROWN_BUFSIZE), max);
-    }
-    this.#moveTo(size === length ? this.#bytes : new Uint8Array(size), 0);
-    return this.#room = this.end === 0 ? this.#bytes : this.#bytes.subarray(this.end);
-  }
-
-  /** Takes in what was read into `room`. */
-  append(count: number | null): void {
-    const room = this.#room;
-    this.ended = count === null;
-    this.#empty = count === null ? 0 : checkRead(count, room.length, this.#empty);
-    if (count === null) return;
-    if (room.buffer !== this.#bytes.buffer) { // `unread` has moved the bytes since
-      this.#bytes.set(room.subarray(0, count), this.end);
-    }
-    this.end += count;
-  }
-
-  #setAside(n: number): void {
-    const { length, buffer } = this.#aside;
-    const full = length + n > buffer.byteLength;
-    const aside = new Uint8Array(full ? new ArrayBuffer(2 * (length + n)) : buffer, 0, length + n);
-    if (full) aside.set(this.#aside);
-    aside.set(this.#bytes.subarray(this.pos, this.pos + n), length);
-    this.#aside = aside;
-    this.consume(n);
-  }
-
-  /** Puts back what was set aside for a call that has failed. */
-  restore(): void {
-    this.unread(this.#aside);
-    this.#aside = NOTHING;
-  }
-
-  /** Puts bytes back that were taken. */
-  unread(bytes: Uint8Array): void {
-    const { length } = bytes;
-    if (length > this.pos) this.#moveTo(new Uint8Array(this.#bytes.length + length), length);
-    this.pos -= length;
-    this.#bytes.set(bytes, this.pos);
-    this.#seen = 0;
-    if (found.owner === this) found.owner = undefined;
-    if (other.owner === this) other.owner = undefined;
-  }
-
-  /** Moves the bytes that are left to `pos` in memory. */
-  #moveTo(memory: Uint8Array<ArrayBuffer>, pos: number): void {
-    if (pos === this.pos && memory === this.#bytes) return;
-    this.#copy = EMPTY;
-    const by = pos - this.pos;
-    if (this.length > 0) memory.set(this.#bytes.subarray(this.pos, this.end), pos);
-    this.pos = pos;
-    this.end += by;
-    this.#bytes = memory;
-    const block = found.owner === this ? found : other;
-    if (block.owner !== this) return;
-    block.base += by;
-    block.scanned += by;
-  }
 }
 
-const BLOCK = 65_536; // bytes: their positions fit in 16 bits
+const BLOCK = 16_384; // bytes
 
 /** tests/rio.wat: sets 16-bit numbers from `out` on to where a byte is in the first `length`. */
 const WASM = //
@@ -737,7 +686,7 @@ const WASM = //
   "CGhCAJ/WStQiCGIAr9ZK1CMIaEhCEFIAAgBGtBwABJBEAgBUIBIAAgBGuthkIBfYMhBQsCQANAIAVQDQEgAiAEIAV6p2o7A" +
   "QAgAkECaiECIAUgBUIBfYMhBQwACwsLIARBwABqIgQgAEkNAAsgAiADa0EBdgs=";
 
-let memory = new ArrayBuffer(5 * BLOCK);
+let memory = new ArrayBuffer(5 * 65_536);
 let search: ((length: number, byte: number, out: number) => number) | undefined;
 try {
   const module = new WebAssembly.Module(Uint8Array.from(atob(WASM), (c) => c.charCodeAt(0)));
@@ -749,52 +698,13 @@ try {
 }
 const scratch = new Uint8Array(memory, 0, BLOCK);
 
-/** The ends of all delimiters in one block of a buffer. */
-class Block {
-  owner: LineBuffer | undefined;
-  /** Where in the owner's memory the block begins, and where it ends. */
-  base = 0;
-  scanned = 0;
-  /** Which of `positions` comes next, and how many there are. */
-  next = 0;
-  count = 0;
-  readonly positions: Uint16Array;
-  /** Bytes of the next block: few at first, in case other buffers come in between. */
-  size = 0;
-
-  constructor(out: number) {
-    this.positions = new Uint16Array(memory, out, BLOCK);
-  }
-
-  /** Searches the next block, between `pos` and `stop`. */
-  scan(bytes: Uint8Array, pos: number, stop: number, delimiter: Uint8Array): void {
-    const { positions } = this;
-    const { length } = delimiter;
-    const last = delimiter[length - 1];
-    const base = Math.max(this.scanned, pos);
-    const end = Math.min(base + this.size, stop);
-    let count = 0;
-    if (search !== undefined && end - base > SHORT) {
-      scratch.set(bytes.subarray(base, end));
-      count = search(end - base, last, positions.byteOffset);
-    } else {
-      for (let at = base; at < end; at++) if (bytes[at] === last) positions[count++] = at - base;
-    }
-    this.base = base;
-    this.scanned = end;
-    this.next = 0;
-    this.count = length === 1 ? count : 0;
-    for (let i = 0; length > 1 && i < count; i++) {
-      const at = positions[i];
-      if (endsWith(bytes, base + at + 1, delimiter, length)) positions[this.count++] = at;
-    }
-    this.size = Math.min(this.size * 8, BLOCK);
-  }
-}
-
-/** Of the two buffers that were last searched: so two may take turns. */
-let found = new Block(BLOCK);
-let other = new Block(3 * BLOCK);
+/** Where the delimiters of a block are, for each of the buffers that had a turn last. */
+const ENDS = Array.from({ length: 8 }, (_, i) => ({
+  owner: -1,
+  positions: new Uint16Array(memory, (2 * i + 1) * BLOCK, BLOCK),
+}));
+let turns = 0;
+let buffers = 0;
 
 /** Whether the bytes before `end` are the first `n` of a delimiter. */
 function endsWith(bytes: Uint8Array, end: number, delimiter: Uint8Array, n: number): boolean {
