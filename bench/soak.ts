@@ -5,6 +5,7 @@
  * table of memory and descriptors. Exits with 1 if a byte was wrong, a client was dropped, or a
  * server didn't exit with 0. Needs Linux; with python3, connections are reset too.
  */
+import { Child, lines } from "../cli/child.ts";
 import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
 import { sleep, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
@@ -53,18 +54,17 @@ function ways(folder: string): Way[] {
 }
 
 /** One life of a server. */
-class Server {
+class Server extends Child {
   port = 0;
   /** Its standard error so far. */
   told = "";
-  readonly #process: Deno.ChildProcess;
   readonly #listening = Promise.withResolvers<void>();
   readonly #log: Promise<void>;
 
   private constructor(flags: string[]) {
     const limits = ["--concurrency=200", "--idle-timeout=2", `--grace=${GRACE}`];
     const [command, ...args] = deno("../server.ts", ...flags, ...limits);
-    this.#process = new Deno.Command(command, { args, stdout: "null", stderr: "piped" }).spawn();
+    super(command, { args, stdout: "null", stderr: "piped" });
     this.#log = this.#read();
   }
 
@@ -75,11 +75,11 @@ class Server {
   }
 
   async #read(): Promise<void> {
-    for await (const text of this.#process.stderr.pipeThrough(new TextDecoderStream())) {
-      this.told = (this.told + text).slice(-4096);
-      const [found, port] = /^listening on .*?:?(\d*) \(/m.exec(this.told) ?? [];
+    for await (const line of lines(this.process.stderr)) {
+      this.told = `${this.told}${line}\n`.slice(-4096);
+      const [found, port] = /^listening on .*?:?(\d*) \(/.exec(line) ?? [];
       if (found === undefined) continue;
-      this.port ||= Number(port);
+      this.port = Number(port);
       this.#listening.resolve();
     }
     this.#listening.reject(new Error(`the server ended: ${this.told}`));
@@ -88,7 +88,7 @@ class Server {
   /** Its memory in MiB, and its number of descriptors. */
   look(): string[] {
     try {
-      const proc = `/proc/${this.#process.pid}`;
+      const proc = `/proc/${this.process.pid}`;
       const status = Deno.readTextFileSync(`${proc}/status`);
       const memory = Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024;
       return [memory.toFixed(0), `${[...Deno.readDirSync(`${proc}/fd`)].length}`];
@@ -99,19 +99,11 @@ class Server {
 
   /** Stops it; resolves to its exit code, or -1 if it had to be killed. */
   async drain(): Promise<number> {
-    this.#kill("SIGTERM");
-    const status = await within(2 * GRACE * 1000, this.#process.status);
-    if (status === undefined) this.#kill("SIGKILL");
+    this.signal("SIGTERM");
+    const status = await within(2 * GRACE * 1000, this.process.status);
+    if (status === undefined) await this.kill();
     await this.#log;
     return status?.code ?? -1;
-  }
-
-  #kill(signal: Deno.Signal): void {
-    try {
-      this.#process.kill(signal);
-    } catch {
-      // It has ended, and its exit code says so.
-    }
   }
 }
 

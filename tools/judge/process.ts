@@ -1,4 +1,6 @@
 /** Programs that judge starts: a client, or a server and what /proc shows of it. */
+import { constants } from "node:os";
+import { Child } from "../../cli/child.ts";
 import { sleep, within } from "../../net/time.ts";
 import { openClientfd } from "../../client.ts";
 import { Failure } from "./case.ts";
@@ -36,17 +38,6 @@ const FIRST_PORT = 10_000;
 
 /** Exit codes of a shell that couldn't run a command. */
 const NO_COMMAND = [126, 127];
-/** Signals that end a program that is wrong. */
-const SIGNALS: Record<number, string> = {
-  4: "SIGILL",
-  6: "SIGABRT",
-  7: "SIGBUS",
-  8: "SIGFPE",
-  9: "SIGKILL",
-  11: "SIGSEGV",
-  13: "SIGPIPE",
-  25: "SIGXFSZ",
-};
 
 /** The resources a server holds. */
 export interface Held {
@@ -64,8 +55,7 @@ export function command(template: string, values: Record<string, string | number
 }
 
 /** A command line that runs, with sh. */
-export class Program {
-  readonly process: Deno.ChildProcess;
+export class Program extends Child {
   /** Its processes; undefined where /proc may not be read. */
   readonly group: Group | undefined;
   /** Its standard output so far, up to 1 MiB. */
@@ -76,23 +66,20 @@ export class Program {
   readonly ended: Promise<Deno.CommandStatus>;
   /** Resolves when it has exited and all of its output has been read. */
   readonly finished: Promise<Deno.CommandStatus>;
-  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #read: Promise<unknown>;
 
   constructor(commandLine: string) {
     // Without a shell in between, the program's own end is seen.
     const simple = !/[;&|<>()`$\n]|^\s*(\w+=|(exec|cd|ulimit|umask|\.)\s)/.test(commandLine);
     const mark = crypto.randomUUID();
-    this.process = new Deno.Command("/bin/sh", {
+    super("/bin/sh", {
       args: ["-c", simple ? `exec ${commandLine}` : commandLine],
       env: { [MARK]: mark },
-      stdin: "piped",
       stdout: "piped",
       stderr: "piped",
       detached: true, // in a session of its own, so that a signal reaches its processes
-    }).spawn();
+    });
     this.group = group(this.process.pid, mark);
-    this.#stdin = this.process.stdin.getWriter();
     this.#read = Promise.all([
       this.#keep(this.process.stdout, (text) => this.stdout += text),
       this.#keep(this.process.stderr, (text) => this.stderr += text),
@@ -101,20 +88,11 @@ export class Program {
     this.finished = this.#read.then(() => this.ended);
   }
 
-  /** Writes to its standard input, if that is still open. */
-  async type(text: string): Promise<void> {
-    await this.#stdin.write(new TextEncoder().encode(text)).catch(() => {});
-  }
-
-  /** Closes its standard input. */
-  async closeInput(): Promise<void> {
-    await this.#stdin.close().catch(() => {});
-  }
-
   /** Says how it ended, and the most useful line of its standard error. */
   said(): string {
     const { code = 0, signal } = this.status ?? {};
-    const by = signal ?? SIGNALS[code - 128]; // so the shell tells it
+    // A shell tells a signal by 128 more.
+    const by = signal ?? Object.entries(constants.signals).find(([, n]) => n === code - 128)?.[0];
     return `ended ${by ? `by ${by}` : `with exit code ${code}`}${this.lastLine()}`;
   }
 
@@ -131,7 +109,7 @@ export class Program {
   }
 
   /** Kills it and everything it started, and waits until they have ended. */
-  async kill(): Promise<void> {
+  override async kill(): Promise<void> {
     send(-this.process.pid, "SIGKILL");
     const end = performance.now() + KILLED;
     for (let left; (left = this.group?.running() ?? []).length > 0;) {

@@ -1,4 +1,5 @@
 /** The programs of the scene: real processes, watched through their trace. */
+import { Child, lines } from "../../cli/child.ts";
 import { inTime } from "../../net/time.ts";
 import type { Lane } from "./figure.ts";
 
@@ -23,44 +24,24 @@ export function parseTrace(line: string): Traced | undefined {
   return { time: performance.now(), name, args: args.split(", "), result };
 }
 
-/** Starts a program of this project, with `--trace` on its standard error. */
-export function spawn(name: string, ...args: string[]): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-prompt",
-      "--allow-net",
-      "--allow-run=cat",
-      new URL(`../../${name}`, import.meta.url).href,
-      ...args,
-      "--trace",
-    ],
-    env: { NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-}
-
-/** The lines of a stream. */
-export async function* lines(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-): AsyncGenerator<string> {
-  let text = "";
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-    const parts = (text + chunk).split("\n");
-    text = parts.pop()!;
-    yield* parts;
+/** A program of this project, with `--trace` on its standard error. */
+export class Traceable extends Child {
+  constructor(name: string, ...args: string[]) {
+    const program = new URL(`../../${name}`, import.meta.url).href;
+    const run = ["run", "--quiet", "--no-prompt", "--allow-net", "--allow-run=cat", program];
+    super(Deno.execPath(), {
+      args: [...run, ...args, "--trace"],
+      env: { NO_COLOR: "1" },
+      stdout: "null",
+      stderr: "piped",
+    });
   }
 }
 
-/** A server or client process. */
-export class Actor {
+/** A server or client of the scene. */
+export class Actor extends Traceable {
   readonly lane: Lane;
   readonly #name: string;
-  readonly #process: Deno.ChildProcess;
-  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #events: Traced[] = [];
   /** The last traced length of the server's queue. */
   #queue: Traced | undefined;
@@ -69,12 +50,10 @@ export class Actor {
   #lastLine = "";
   #ended = false;
 
-  /** Starts a program of this project, with `--trace`. */
   constructor(lane: Lane, name: string, ...args: string[]) {
+    super(name, ...args);
     this.lane = lane;
     this.#name = name;
-    this.#process = spawn(name, ...args);
-    this.#stdin = this.#process.stdin.getWriter();
     this.#read();
   }
 
@@ -97,26 +76,6 @@ export class Actor {
     return await this.#find(() => this.#queue, "queue");
   }
 
-  /** Types a line. */
-  async type(line: string): Promise<void> {
-    await this.#stdin.write(new TextEncoder().encode(line));
-  }
-
-  /** Types Ctrl-D. */
-  async endInput(): Promise<void> {
-    await this.#stdin.close();
-  }
-
-  /** Kills the process if it is still running. */
-  async kill(): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch {
-      // Already ended.
-    }
-    await this.#process.status;
-  }
-
   async #find<T>(take: () => T | undefined, name: string): Promise<T> {
     const cancel = inTime(PATIENCE, () => {
       this.#ended = true;
@@ -135,7 +94,7 @@ export class Actor {
   }
 
   async #read(): Promise<void> {
-    for await (const line of lines(this.#process.stderr)) this.#take(line);
+    for await (const line of lines(this.process.stderr)) this.#take(line);
     this.#ended = true;
     this.#wake();
   }

@@ -141,7 +141,7 @@ export class Scene implements AsyncDisposable {
   /** A client ends the connection. */
   async #leave(server: Actor, client: Actor): Promise<void> {
     await this.#stage.pause("action");
-    await client.endInput();
+    await client.closeInput();
     const fin = await this.#shows(client, "shutdown");
     await this.#shows(server, "rio_readlineb", { row: fin, label: "FIN" });
     const row = await this.#shows(server, "shutdown");

@@ -4,13 +4,14 @@
  *
  * @module
  */
+import { lines } from "../../cli/child.ts";
 import type { CommandLine, Flags } from "../../cli/flags.ts";
 import { toInteger } from "../../cli/flags.ts";
 import { exit, run } from "../../cli/program.ts";
 import { onSignal, signalCode } from "../../cli/signals.ts";
 import type { Stdout } from "../../cli/stdout.ts";
 import { inTime } from "../../net/time.ts";
-import { lines, spawn } from "./actor.ts";
+import { Traceable } from "./actor.ts";
 import page from "./web.html" with { type: "text" };
 import script from "./web.js" with { type: "text" };
 
@@ -52,43 +53,17 @@ interface Action {
 class Refused extends Error {}
 
 /** A server or client process. */
-class Player {
+class Player extends Traceable {
   readonly who: string;
-  readonly process: Deno.ChildProcess;
-  readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   /** The client's port. */
   port?: string;
   ended = false;
   inputEnded = false;
   stopped = false;
 
-  constructor(who: string, process: Deno.ChildProcess) {
+  constructor(who: string, name: string, ...args: string[]) {
+    super(name, ...args);
     this.who = who;
-    this.process = process;
-    this.#stdin = process.stdin.getWriter();
-  }
-
-  /** Types a line, without waiting for a process that doesn't read. */
-  type(line: string): void {
-    this.#stdin.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
-  }
-
-  endInput(): void {
-    this.inputEnded = true;
-    this.#stdin.close().catch(() => {});
-  }
-
-  signal(signal: Deno.Signal): void {
-    try {
-      this.process.kill(signal);
-    } catch {
-      // It has ended.
-    }
-  }
-
-  async kill(): Promise<void> {
-    this.signal("SIGKILL");
-    await this.process.status;
   }
 }
 
@@ -163,12 +138,16 @@ class Stage {
       return client.signal(signal);
     }
     if (client.inputEnded) throw new Refused(`client ${n} has sent EOF`);
-    if (what === "eof") return client.endInput();
+    if (what === "eof") {
+      client.inputEnded = true;
+      client.closeInput();
+      return;
+    }
     if (what === "reset") return await this.#reset(server, client);
     if (line.length > LINE || /[\p{Cc}]/u.test(line)) {
       throw new Refused(`a line has at most ${LINE} characters, and no control characters`);
     }
-    client.type(line);
+    client.type(`${line}\n`);
   }
 
   async #start(concurrency: number, backlog: number): Promise<void> {
@@ -213,7 +192,7 @@ class Stage {
       client.signal("SIGCONT");
       server.signal("SIGSTOP");
       const written = this.#hear((who, line) => who === client.who && / rio_writen\(/.test(line));
-      client.type("bye");
+      client.type("bye\n");
       await written;
       client.signal("SIGSTOP");
       const echoed = this.#hear((_, line) => line.includes(` rio_writen(${connfd}, `));
@@ -229,7 +208,7 @@ class Stage {
 
   #play(who: string, name: string, ...args: string[]): Player {
     if (this.#over) throw new Refused("everything ends");
-    const player = new Player(who, spawn(name, ...args));
+    const player = new Player(who, name, ...args);
     (async () => {
       for await (const line of lines(player.process.stderr)) this.#line(player, line);
       const { code } = await player.process.status;
