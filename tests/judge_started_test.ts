@@ -1,5 +1,5 @@
 /** judge: what --start and --client see of programs that it starts. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { CASES } from "../tools/judge/cases.ts";
 import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
 import { Started } from "../tools/judge/process.ts";
@@ -158,62 +158,4 @@ Deno.test("deno task judge --start looks into the server", async () => {
   const { code, stdout, stderr } = await runProgram(task);
   assertEquals(code, 0, stderr);
   assertMatch(stdout, /\n\nok {4}no descriptor is left open\n\n1 passed\nscore: 2 of 2\n$/);
-});
-
-Deno.test({
-  name: "judge --all tries each submission, whatever the others do, and nothing of them is left " +
-    "(needs prlimit and setsid)",
-  ignore: !has("prlimit") || !has("setsid"),
-  async fn() {
-    const folder = await Deno.makeTempDir();
-    const serve = `for await (const c of Deno.listen({ port: Number(Deno.args[0]) })) {
-      c.readable.pipeTo(c.writable).catch(() => {});
-    }`;
-    // A daemon that has left its parent, its session and its environment.
-    const seconds = `9${Math.floor(Math.random() * 1e9)}`;
-    const daemon = `"setsid", { args: ["--fork", "env", "-i", "sleep", "${seconds}"] }`;
-    const submissions = {
-      "crash, 1.js": `Deno.exit(3)`,
-      "flood.js": `setInterval(() => console.log("x".repeat(1e5))); ${serve}`,
-      "it's a folder/main.js": serve,
-      "leaves.js": `await new Deno.Command(${daemon}).spawn().status; ${serve}`,
-      "no main/other.js": serve,
-    };
-    await Deno.mkdir(`${folder}/it's a folder`);
-    await Deno.mkdir(`${folder}/no main`);
-    for (const [name, text] of Object.entries(submissions)) {
-      await Deno.writeTextFile(`${folder}/${name}`, text);
-    }
-    const judge = new Program(Deno.execPath(), [
-      "run",
-      "--quiet",
-      "--allow-all",
-      "tools/judge.ts",
-      `--all=${folder}`,
-      "--build=if [ -d {file} ]; then cp {file}/main.js {out}; else cp {file} {out}; fi",
-      `--start=${Deno.execPath()} run -A --ext=js {out} {port}`,
-      "--only=a line comes back",
-      `--reports=${folder}/.reports`,
-      "--csv",
-    ]);
-    const { code, stdout, stderr } = await runProgram(judge);
-    assertEquals([code, stderr], [1, ""]);
-    const [missing, ...rows] = stdout.split("\r\n").reverse().slice(1);
-    assertEquals(rows.reverse(), [
-      "submission,basic,robust,concurrent,score,fix this first",
-      `"crash, 1.js",0/5,0/0,0/0,0/5,a line comes back`,
-      "flood.js,5/5,0/0,0/0,5/5,",
-      "it's a folder,5/5,0/0,0/0,5/5,",
-      "leaves.js,5/5,0/0,0/0,5/5,",
-    ]);
-    assertMatch(missing, /^no main,0,0,0,0,the build ended with exit code 1: cp: .*main\.js/);
-    for (const { name } of Deno.readDirSync("/proc")) {
-      const line = await Deno.readTextFile(`/proc/${name}/cmdline`).catch(() => "");
-      assert(!line.includes(seconds), line);
-    }
-    const page = (name: string) => Deno.readTextFile(`${folder}/.reports/${name}.txt`);
-    assertMatch(await page("crash, 1.js"), /saw: +the server ended with exit code 3\n/);
-    assertMatch(await page("no main"), /\n\ncp: .*main\.js.*\n$/);
-    await Deno.remove(folder, { recursive: true });
-  },
 });
