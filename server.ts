@@ -160,8 +160,12 @@ export interface Listenfd {
   close(): void;
   /** Connections already made that `accept` hasn't returned yet, such as TLS handshakes. */
   readonly handshaking?: number;
-  /** Closes the listener for others than those; `accept` rejects behind the last of them. */
-  stop?(): void;
+  /**
+   * Closes the listener for others once nobody has come for 50 ms, or, if `hurried`, as soon as the
+   * kernel's queue is empty; resolves then. `accept` rejects behind the last of who has connected.
+   * Default: the same with `accept` and `close`.
+   */
+  stop?(hurried: boolean): Promise<void>;
 }
 
 /** Options of {@linkcode serve}: how many connections at once, for how long, and how to stop. */
@@ -201,7 +205,8 @@ export async function serve(
   options: ServeOptions = {},
 ): Promise<ServeStats> {
   const connections = new Connections(handler, options);
-  using drain = new Drain(listenfd, connections, options);
+  const { backlog = LISTENQ } = options;
+  using drain = new Drain(listenfd, connections, { ...options, backlog });
   while (drain.open) {
     await connections.slot(options.signal);
     try {
@@ -210,7 +215,6 @@ export async function serve(
       if (drain.open) await connections.failed(error);
     }
   }
-  drain.close();
   await connections.done();
   return connections.stats;
 }

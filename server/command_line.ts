@@ -7,6 +7,7 @@ import {
   UsageError,
 } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
+import { LISTENQ } from "../server.ts";
 import type { AdminAddr } from "./admin.ts";
 import { blockList, type GateOptions, type PerClient } from "./gate.ts";
 
@@ -22,7 +23,7 @@ lines back.`,
     ["unix-mode=MODE", "the mode of its file, in octal: 666 lets all users connect"],
     ["cert=FILE", "speak TLS, with this certificate chain (PEM)"],
     ["key=FILE", "and its private key (PEM)"],
-    ["backlog=N", "connections the kernel may queue (default 1024)"],
+    ["backlog=N", `connections the kernel may queue (default ${LISTENQ})`],
     [
       "concurrency=N",
       "clients served at once; the others wait in the kernel's queue\n(default 1: the iterative server)",
@@ -126,7 +127,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
     drainDelay: time("drain-delay", 0) ?? 0,
     options: {
       concurrency: integer("concurrency", 1_000_000) ?? 1,
-      backlog: integer("backlog", 65535) ?? 1024,
+      backlog: integer("backlog", 65535) ?? LISTENQ,
       grace: time("grace", 0) ?? 5000,
       idleTimeout: time("idle-timeout") ?? Infinity,
       maxTime: time("max-seconds") ?? Infinity,

@@ -74,7 +74,7 @@ export class ServeStats {
  * - `reset`: the client reset it or vanished.
  * - `idle`: `idleTimeout`.
  * - `expired`: `maxTime`.
- * - `cut`: the grace ran out, or too many others came after the signal.
+ * - `cut`: the grace ran out.
  * - `refused`: an access rule of the program, such as `--allow`.
  * - `failed`: any other error that the handler threw.
  */

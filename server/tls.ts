@@ -9,6 +9,7 @@ import { createSecureContext, TLSSocket } from "node:tls";
 import { label, reason } from "../net/errors.ts";
 import { inTime, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
+import { AcceptQueue } from "./accept_queue.ts";
 import type { Conn } from "./connfd.ts";
 import type { Endpoints } from "./proxy.ts";
 
@@ -240,7 +241,9 @@ export class TlsConnfd implements Conn {
  * ends, or closes the oldest that has sent nothing for a second, or else not ready hands for one.
  */
 export class TlsListenfd {
-  readonly #listenfd: Deno.TcpListener;
+  readonly #queue: AcceptQueue<Deno.TcpConn>;
+  /** The address it listens on. */
+  readonly addr: Deno.NetAddr;
   readonly #onError: TlsOptions["onError"];
   readonly #admit: NonNullable<TlsOptions["admit"]>;
   #context: ReturnType<typeof createSecureContext>;
@@ -255,7 +258,8 @@ export class TlsListenfd {
   /** Resolves when a handshake ends. */
   #end = Promise.withResolvers<void>();
   #accepting = false;
-  #stopped = false;
+  /** Whether the queue has to be emptied, however many handshakes go on. */
+  #hurried = false;
   #closed = false;
 
   /**
@@ -265,14 +269,10 @@ export class TlsListenfd {
    */
   constructor(listenfd: Deno.TcpListener, { cert, key, admit, onError }: TlsOptions) {
     this.#context = contextOf({ cert, key });
-    this.#listenfd = listenfd;
+    this.#queue = new AcceptQueue(listenfd);
+    this.addr = listenfd.addr;
     this.#onError = onError;
     this.#admit = admit ?? (() => Promise.resolve({ [Symbol.dispose]() {} }));
-  }
-
-  /** The address it listens on. */
-  get addr(): Deno.NetAddr {
-    return this.#listenfd.addr;
   }
 
   /**
@@ -306,16 +306,19 @@ export class TlsListenfd {
     return caller.promise;
   }
 
-  /** Closes the listener for others; `accept` goes on to return those who have connected. */
-  stop(): void {
-    if (!this.#stopped) this.#listenfd.close();
-    this.#stopped = true;
+  /**
+   * Closes the listener for others once nobody has come for 50 ms, or, if `hurried`, as soon as
+   * nobody waits; resolves then. `accept` goes on to return those who have connected.
+   */
+  stop(hurried: boolean): Promise<void> {
+    this.#hurried ||= hurried;
+    return this.#queue.stop(hurried);
   }
 
   /** Closes the listener and the handshakes under way, and rejects pending `accept` calls. */
   close(): void {
     this.#closed = true;
-    this.stop();
+    this.#queue.close();
     const conns = [
       ...this.#awaitingHello.keys(),
       ...this.#handshaking.keys(),
@@ -329,25 +332,30 @@ export class TlsListenfd {
     this.#accepting = true;
     while (this.#callers.length > 0) {
       try {
-        const conn = this.#waiting = await this.#listenfd.accept();
-        while (this.#handshakes >= MAX_HANDSHAKES && !this.#closed) await this.#makeRoom();
+        const conn = this.#waiting = await this.#queue.accept();
+        while (this.#isFull() && !this.#closed) await this.#makeRoom();
         this.#waiting = undefined;
         if (this.#closed) conn[Symbol.dispose]();
         else this.#shakeHands(conn);
       } catch (error) {
         // The client reset its connection in the queue.
         if (error instanceof Deno.errors.NotConnected) continue;
-        if (this.#stopped && !this.#closed && this.#handshakes > 0) {
+        const ended = error instanceof Deno.errors.BadResource;
+        if (ended && this.#handshakes > 0 && !this.#closed) {
           await this.#end.promise;
           continue;
         }
         // Out of descriptors, perhaps: an unfinished handshake can free one.
-        const closed = error instanceof Deno.errors.BadResource;
-        if (!closed && this.#handshakes > 0) await this.#makeRoom();
+        if (ended) this.close();
+        else if (this.#handshakes > 0) await this.#makeRoom();
         this.#callers.shift()?.reject(error);
       }
     }
     this.#accepting = false;
+  }
+
+  #isFull(): boolean {
+    return this.#handshakes >= MAX_HANDSHAKES && !this.#hurried;
   }
 
   /**

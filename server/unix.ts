@@ -1,6 +1,7 @@
 /** Listening on a Unix socket. On Windows Deno has none: `Deno.listen` throws. */
 import { label } from "../net/errors.ts";
 import { sleep } from "../net/time.ts";
+import { AcceptQueue } from "./accept_queue.ts";
 
 /** Attempts to lock a folder, and milliseconds between them. */
 const LOCK_TRIES = 100;
@@ -21,6 +22,7 @@ export interface UnixListenOptions {
 /** A listening descriptor on a Unix socket. `close` removes the socket's file. */
 export class UnixListenfd {
   readonly #listener: Deno.UnixListener;
+  readonly #queue: AcceptQueue<Deno.UnixConn>;
   readonly #file: Deno.FileInfo;
   /** The address it listens on. */
   readonly addr: Deno.UnixAddr;
@@ -28,25 +30,39 @@ export class UnixListenfd {
   /** Wraps a listener. {@linkcode openUnixListenfd} calls this. */
   constructor(listener: Deno.UnixListener, path: string, file: Deno.FileInfo) {
     this.#listener = listener;
+    this.#queue = new AcceptQueue({ accept: () => listener.accept(), close: () => this.close() });
     this.#file = file;
     this.addr = { transport: "unix", path };
   }
 
   /** Resolves to the next connection. */
   async accept(): Promise<Deno.UnixConn> {
-    const conn = await this.#listener.accept();
+    const conn = await this.#queue.accept();
     return Object.defineProperty(conn, "localAddr", { value: this.addr });
+  }
+
+  /**
+   * Closes the listener once nobody has come for 50 ms; if `hurried`, it removes the file before,
+   * so that nobody else comes. Resolves when the listener is closed.
+   */
+  stop(hurried: boolean): Promise<void> {
+    if (hurried) this.#remove();
+    return this.#queue.stop(false);
   }
 
   /** Closes the listener, and removes its file unless another server has replaced it. */
   close(): void {
+    this.#remove();
+    this.#listener.close();
+  }
+
+  #remove(): void {
     try {
       const { ino, dev } = Deno.lstatSync(this.addr.path);
       if (ino === this.#file.ino && dev === this.#file.dev) Deno.removeSync(this.addr.path);
     } catch {
       // Already removed.
     }
-    this.#listener.close();
   }
 }
 

@@ -211,12 +211,28 @@ export const MUTANTS: Mutant[] = [
       "if (this.#signal?.aborted) this.#countLate();",
       "",
       "serve",
-      "no more than the backlog",
+      "behind a whole backlog",
     ],
-    ["handshakes aren't waited for", " && busy === 0", "", "serve", "shakes hands"],
+  ),
+  ...of(
+    "server/accept_queue.ts",
+    [
+      "who waits in the queue is reset",
+      "this.#waiting && this.#calls === calls ? quiet + 1 : 0",
+      "quiet + 1",
+      "serve",
+      "while somebody comes",
+    ],
   ),
   ...of(
     "server/tls.ts",
+    [
+      "handshakes aren't waited for",
+      "if (ended && this.#handshakes > 0 && !this.#closed) {",
+      "if (false) {",
+      "tls",
+      "after stop who shakes hands",
+    ],
     [
       "handshakes have no time-out",
       "inTime(HANDSHAKE_TIMEOUT,",

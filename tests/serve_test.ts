@@ -47,7 +47,6 @@ class FakeConn {
 
 /** A listener that gives what it is given: connections, and errors that `accept` throws. */
 class FakeListenfd {
-  handshaking = 0;
   closed = false;
   calls = 0;
   readonly #given: (FakeConn | Error)[];
@@ -62,8 +61,8 @@ class FakeListenfd {
     const next = this.#given.shift();
     if (next instanceof Error) return Promise.reject(next);
     if (next !== undefined) return Promise.resolve(next);
-    this.#waiting = Promise.withResolvers();
-    return this.#waiting.promise;
+    if (!this.closed) this.#waiting = Promise.withResolvers();
+    return this.#waiting!.promise;
   }
 
   /** A client connects. */
@@ -73,17 +72,31 @@ class FakeListenfd {
 
   close(): void {
     this.closed = true;
-    this.#waiting?.reject(new Deno.errors.BadResource("closed"));
+    this.#waiting ??= Promise.withResolvers();
+    this.#waiting.promise.catch(() => {}); // nobody may be waiting
+    this.#waiting.reject(new Deno.errors.BadResource("closed"));
+  }
+}
+
+/** A listener that knows how to stop, with handshakes under way. */
+class FakeTlsListenfd extends FakeListenfd {
+  handshaking = 0;
+  readonly stops: boolean[] = [];
+  readonly stopped = Promise.withResolvers<void>();
+
+  stop(hurried: boolean): Promise<void> {
+    this.stops.push(hurried);
+    return this.stopped.promise;
   }
 }
 
 /** Serves what is given, counts it, and ends it when it is disposed of. */
-function serving(
-  given: (FakeConn | Error)[],
+function serving<L extends FakeListenfd = FakeListenfd>(
+  given: (FakeConn | Error)[] | L,
   handler: (connfd: Connfd) => Promise<void>,
   options: ServeOptions = {},
 ) {
-  const listenfd = new FakeListenfd(...given);
+  const listenfd = given instanceof FakeListenfd ? given : new FakeListenfd(...given) as L;
   const stop = new AbortController();
   const stats = new ServeStats();
   const errors: string[] = [];
@@ -251,28 +264,57 @@ async function assertStillServed(served: Promise<ServeStats>, stats: ServeStats)
   assertEquals(ended, false);
 }
 
-Deno.test("after the signal the queue is emptied, and no more than the backlog is taken", async () => {
-  const given = Array.from({ length: 9 }, () => new FakeConn());
+Deno.test("after the signal, behind a whole backlog, the listener closes when nobody waits", async () => {
+  using clock = new Clock();
+  const given = Array.from({ length: 99 }, () => new FakeConn());
   const { listenfd, stats, served } = serving(given, () => Promise.resolve(), {
     signal: AbortSignal.abort(),
     backlog: 3,
   });
+  for (let i = 0; i < 1000 && !listenfd.closed; i++) await turn();
+  assertEquals(listenfd.closed, true, "at once: no time has passed");
   await served;
-  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [9, 8, 1]);
-  assertEquals(listenfd.closed, true);
+  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [99, 99, 0]);
+  await clock.pass(0);
 });
 
-Deno.test("after the signal who shakes hands has a place besides the backlog, or is cut and counted", async () => {
-  const given = Array.from({ length: 9 }, () => new FakeConn());
-  const { listenfd, stop, stats, served } = serving(given, () => Promise.resolve(), { backlog: 3 });
-  listenfd.handshaking = 1;
+Deno.test("who comes without end is served until the grace ends, and then cut and counted", async () => {
+  using clock = new Clock();
+  const listenfd = new FakeListenfd();
+  const accept = listenfd.accept.bind(listenfd);
+  listenfd.accept = () => listenfd.closed ? accept() : Promise.resolve(new FakeConn());
+  const { stats, stop, served } = serving(listenfd, () => Promise.resolve(), {
+    grace: 1000,
+    backlog: 3,
+  });
   stop.abort();
+  while (stats.closed.done < 9) await turn();
+  await clock.pass(999);
+  assertEquals([listenfd.closed, stats.closed.cut], [false, 0]);
+  await clock.pass(1);
   await served;
-  assertEquals([stats.accepted, stats.closed.done, stats.closed.cut], [10, 9, 1]);
+  const { closed: { done, cut } } = stats;
+  assertEquals([listenfd.closed, stats.accepted], [true, done + cut]);
+});
+
+Deno.test("after the signal who shakes hands has a place besides the backlog", async () => {
+  const listenfd = new FakeTlsListenfd();
+  listenfd.handshaking = 1;
+  const { stop, stats, served } = serving(listenfd, () => Promise.resolve(), { backlog: 3 });
+  await turn();
+  stop.abort();
+  for (let n = 1; n <= 6; n++) {
+    listenfd.come(new FakeConn());
+    while (stats.accepted < n) await turn();
+    assertEquals(listenfd.stops, n < 6 ? [false] : [false, true]);
+  }
+  listenfd.close();
+  await served;
 });
 
 Deno.test("who shakes hands when the listener's owner closes it isn't the server's to count", async () => {
-  const { listenfd, stats, served } = serving([], () => Promise.resolve());
+  const listenfd = new FakeTlsListenfd();
+  const { stats, served } = serving(listenfd, () => Promise.resolve());
   await turn();
   listenfd.handshaking = 1;
   listenfd.close();
@@ -280,15 +322,11 @@ Deno.test("who shakes hands when the listener's owner closes it isn't the server
   assertEquals([stats.accepted, stats.closed.cut], [0, 0]);
 });
 
-Deno.test("after the signal the listener stays while somebody comes or shakes hands", async () => {
+Deno.test("after the signal the listener stays while somebody comes", async () => {
   using clock = new Clock();
   const { listenfd, stop, stats, served } = serving([], () => Promise.resolve());
   await clock.pass(0);
   stop.abort();
-  listenfd.handshaking = 1;
-  await clock.pass(1000);
-  assertEquals(listenfd.closed, false);
-  listenfd.handshaking = 0;
   await clock.pass(40);
   listenfd.come(new FakeConn());
   await clock.pass(40);
@@ -310,7 +348,8 @@ Deno.test("serve leaves no listener on the signal", async () => {
 Deno.test("at the end of the grace all are closed and counted: served, waiting, shaking hands", async () => {
   using clock = new Clock();
   const conns = [1, 2, 3].map(() => new FakeConn());
-  const { listenfd, stop, stats, served } = serving(conns.slice(0, 1), read, {
+  const listenfd = new FakeTlsListenfd(...conns.slice(0, 1));
+  const { stop, stats, served } = serving(listenfd, read, {
     concurrency: 1,
     grace: 1000,
   });
@@ -325,6 +364,8 @@ Deno.test("at the end of the grace all are closed and counted: served, waiting, 
   await clock.pass(900);
   assertEquals([stats.active, stats.waiting, listenfd.closed], [1, 2, false]);
   await clock.pass(100);
+  assertEquals(listenfd.stops, [false, true]);
+  listenfd.stopped.resolve();
   await served;
   assertEquals([stats.accepted, stats.closed.cut, stats.active, stats.waiting], [5, 5, 0, 0]);
   assertEquals(conns.map(({ closed }) => closed), [true, true, true]);

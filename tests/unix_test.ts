@@ -1,8 +1,8 @@
 /** Unix sockets. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openUnixClientfd } from "@netp/rio/client";
-import { openUnixListenfd } from "@netp/rio/server";
-import { exists, LINUX, Program, runProgram, tempDir } from "./helpers.ts";
+import { echo, openUnixListenfd, serve } from "@netp/rio/server";
+import { Client, exists, LINUX, Program, runProgram, tempDir } from "./helpers.ts";
 
 Deno.test({
   ...LINUX,
@@ -135,6 +135,32 @@ Deno.test({
     assertEquals(await exists(path), true);
     second.close();
     assertEquals(await exists(path), false);
+  },
+});
+
+Deno.test({
+  ...LINUX,
+  name: "a drain of a Unix socket cuts nobody who has connected, though they come without end",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    const listenfd = await openUnixListenfd(path);
+    const stop = new AbortController();
+    const options = { concurrency: 9, backlog: 3, signal: stop.signal };
+    const served = serve(listenfd, (connfd) => echo(connfd), options);
+    let asked = 0;
+    const comeAndGo = async () => {
+      for (;;) {
+        const fd = await openUnixClientfd(path).catch(() => undefined);
+        if (fd === undefined) return;
+        using client = new Client(fd);
+        await client.ask();
+        if (++asked === 99) stop.abort();
+      }
+    };
+    await Promise.all(Array.from({ length: 50 }, comeAndGo));
+    const { accepted, closed: { done } } = await served;
+    assertEquals([accepted, done], [asked, asked]);
   },
 });
 
