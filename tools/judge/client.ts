@@ -186,7 +186,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       const { client, connfd } = await t.start();
       await client.type("a line\n");
       await connfd.line();
-      const patient = await within(t.timeout / 10, client.ended()) === undefined;
+      const patient = await within(t.timeout / 10, client.ended) === undefined;
       connfd.close();
       await client.ends(connfd);
       client.printed("a line", 0);
@@ -221,8 +221,7 @@ export class ClientTrial implements Subject {
   async start(): Promise<{ client: ClientProgram; connfd: Connfd }> {
     using listenfd = openListenfd(0, { host: HOST });
     const { port } = listenfd.addr;
-    const program = new Program(command(this.#template, { host: HOST, port }));
-    const client = this.#client = new ClientProgram(program, this.timeout);
+    const client = this.#client = new ClientProgram(this.#template, port, this.timeout);
     const accepted = listenfd.accept();
     accepted.catch(() => {}); // rejects if the wait below gives up
     const connfd = await client.brings(accepted, "connect");
@@ -244,8 +243,7 @@ export class ClientTrial implements Subject {
     await new Promise<void>((resolve) => listener.listen(0, HOST, resolve));
     try {
       const { port } = listener.address() as { port: number };
-      const program = new Program(command(this.#template, { host: HOST, port }));
-      const client = this.#client = new ClientProgram(program, this.timeout);
+      const client = this.#client = new ClientProgram(this.#template, port, this.timeout);
       await client.type(line);
       await client.brings(reset.promise, "send anything");
       return client;
@@ -273,44 +271,27 @@ export class ClientTrial implements Subject {
 }
 
 /** The client's process. */
-class ClientProgram {
-  readonly #program: Program;
+class ClientProgram extends Program {
   readonly #timeout: number;
 
-  constructor(program: Program, timeout: number) {
-    this.#program = program;
+  constructor(template: string, port: number, timeout: number) {
+    super(command(template, { host: HOST, port }));
     this.#timeout = timeout;
   }
 
-  type(text: string): Promise<void> {
-    return this.#program.type(text);
-  }
-
-  closeInput(): Promise<void> {
-    return this.#program.closeInput();
-  }
-
-  ended(): Promise<unknown> {
-    return this.#program.ended;
-  }
-
-  kill(): Promise<void> {
-    return this.#program.kill();
-  }
-
   has(text: string): boolean {
-    return this.#program.stdout.includes(text);
+    return this.stdout.includes(text);
   }
 
   /** Waits for what the client brings about; fails if it ends first, or takes too long. */
   async brings<T>(promise: Promise<T>, what: string): Promise<T> {
     const done = promise.then((value) => ({ value }));
     // What it did just before it ended may still be on its way.
-    const ended = this.#program.finished.then(() => within(GRACE, done));
+    const ended = this.finished.then(() => within(GRACE, done));
     const first = await within(2 * this.#timeout, Promise.race([done, ended]));
     if (first !== undefined) return first.value;
-    if (this.#program.status === undefined) throw new Failure(`the client didn't ${what}`);
-    throw this.#program.failure(`the client ${this.#program.said()}`);
+    if (this.status === undefined) throw new Failure(`the client didn't ${what}`);
+    throw this.failure(`the client ${this.said()}`);
   }
 
   /** Waits until it has printed `text`, or until stdio may be buffering it. */
@@ -325,21 +306,21 @@ class ClientProgram {
   async ends(connfd?: Connfd): Promise<void> {
     await this.closeInput();
     connfd?.closeAtEnd();
-    if (await within(this.#timeout, this.#program.finished) === undefined) {
+    if (await within(this.#timeout, this.finished) === undefined) {
       throw new Failure(`it still runs ${seconds(this.#timeout)} after the end of its input`);
     }
   }
 
   /** Checks that it has printed `text` exactly `times` times. */
   printed(text: string, times: number): void {
-    const found = this.#program.stdout.split(text).length - 1;
+    const found = this.stdout.split(text).length - 1;
     if (found === times) return;
     throw new Failure(`it printed ${JSON.stringify(text)} ${found} times, not ${times}`);
   }
 
   /** Checks that it has printed this and nothing else. */
   printedAll(text: string): void {
-    const { stdout } = this.#program;
+    const { stdout } = this;
     if (stdout === text) return;
     const at = Array.from(text).findIndex((c, i) => c !== stdout[i]);
     const from = at < 0 ? text.length : at;
@@ -352,7 +333,7 @@ class ClientProgram {
 
   /** Describes how it exited. */
   finding(): string {
-    const { status } = this.#program;
+    const { status } = this;
     return status?.signal ? `ended by ${status.signal}` : `exit code ${status?.code}`;
   }
 }
