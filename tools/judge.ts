@@ -101,7 +101,6 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const cases = toRequired(flags.values.require);
   if (start !== undefined) {
     return await runCases(start, cases, flags, stdout, async (use) => {
-      if (Deno.build.os !== "linux") throw new Error("--start needs Linux: it looks into /proc");
       await checkStart();
       const started = new Started(start, timeout);
       use(started);
@@ -122,6 +121,10 @@ async function gradeAll({ values, set }: Flags, stdout: Stdout): Promise<number>
   await pointsOf(values.points);
   await checkStart();
   const forward = ["timeout", "level", "require", "only", "except", "points"];
+  const prlimit = new Deno.Command("prlimit", { args: ["--version"] }).output();
+  await prlimit.catch(() => {
+    throw new Error("--all needs prlimit, of util-linux");
+  });
   const flags = forward.flatMap((name) => values[name] ? [`--${name}=${values[name]}`] : []);
   const seconds = toMilliseconds("--total", total) / 1000;
   let names: string[];
@@ -194,6 +197,7 @@ async function checkRun(flag: string): Promise<void> {
 
 /** Throws unless --start may run a program and look into /proc. */
 async function checkStart(): Promise<void> {
+  if (Deno.build.os !== "linux") throw new Error("--start needs Linux: it looks into /proc");
   try {
     await checkRun("--start");
     checkProc();

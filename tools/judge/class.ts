@@ -16,6 +16,8 @@ const MEMORY = 4 * 2 ** 30;
 const LOOK = 200;
 /** What the kernel bounds: processes of the user, bytes of a file. An AddressSanitizer needs its data. */
 const LIMITS = "prlimit --nproc=8192 --fsize=1000000000 --core=0";
+/** judge's exit code when it couldn't try. */
+const CANT = 3;
 /** The most characters of a build's messages on a page. */
 const MESSAGES = 4096;
 
@@ -118,7 +120,11 @@ async function runBounded(args: string[], seconds: number, over: AbortSignal): P
 /** The report of a submission's judge. */
 function read({ program, why }: Bounded): Omit<Graded, "name"> {
   try {
-    return { rows: JSON.parse(decoded(program.stdout)).cases, why };
+    const { cases: rows } = JSON.parse(decoded(program.stdout));
+    return {
+      rows,
+      why: why ?? (program.status?.code === CANT ? `judge ${program.said()}` : undefined),
+    };
   } catch {
     return { rows: [], why: why ?? `judge ${program.said()}` };
   }
