@@ -96,10 +96,11 @@ export async function openUnixListenfd(
   const folder = path.includes("/") ? path.replace(/[^/]*$/, "") : "./";
   // Deno removes the bound path when the listener closes, even if another server owns that file
   // by then. So bind to a temporary name and rename it, which also replaces a dead socket at once.
-  // ss(8) goes on showing the temporary name.
-  const length = new TextEncoder().encode(folder).length;
-  const name = `${folder}.${crypto.randomUUID().slice(0, Math.max(1, MAX_PATH - length - 1))}`
-    .slice(0, folder.length + 9);
+  // ss(8) goes on showing the temporary name, so that begins with the other if there is room.
+  const long = bytes + 10 > MAX_PATH;
+  const stem = `${folder}.${long ? "" : `${path.slice(path.lastIndexOf("/") + 1)}.`}`;
+  const room = MAX_PATH - new TextEncoder().encode(stem).length;
+  const name = stem + crypto.randomUUID().slice(0, Math.min(8, Math.max(1, room)));
   const lock = await lockFolder(folder);
   let listener: Deno.UnixListener | undefined;
   try {

@@ -23,6 +23,7 @@ import {
   Program,
   ROOT,
   runProgram,
+  tempDir,
   text,
   TLS_CLIENT,
 } from "./helpers.ts";
@@ -179,6 +180,25 @@ Deno.test("a socket that met itself is refused (needs a network namespace)", {
     stdout: "",
     stderr: "client: connect to 127.0.0.1 port 40000: Connection refused (the socket met itself)\n",
   });
+});
+
+Deno.test("the scope of a link-local address is kept (needs a network namespace)", {
+  ignore: !namespaces,
+}, async () => {
+  await using dir = await tempDir();
+  const run = `${Deno.execPath()} run -A --quiet`;
+  const { code, stdout, stderr } = await runProgram(inNamespace(`
+    ip -6 addr add fe80::1/64 dev lo nodad && mkfifo ${dir.path}/log
+    ${run} server.ts 7 --host=fe80::1%lo --quiet 2>${dir.path}/log & server=$!
+    exec 3<${dir.path}/log && read -r line <&3 && echo "$line"
+    echo hello | ${run} client.ts fe80::1%lo 7
+    ${run} client.ts fe80::1%lo 8
+    kill $server && wait $server`));
+  assertEquals([code, stdout, stderr], [
+    0,
+    "listening on [fe80::1%lo]:7 (concurrency 1, backlog 1024)\nhello\n",
+    "client: connect to fe80::1%lo port 8: Connection refused\n",
+  ]);
 });
 
 Deno.test("a socket that met itself is closed", async () => {

@@ -1,5 +1,5 @@
 /** Unix sockets. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openUnixClientfd } from "@netp/rio/client";
 import { echo, openUnixListenfd, serve } from "@netp/rio/server";
 import { Client, exists, LINUX, Program, runProgram, tempDir } from "./helpers.ts";
@@ -17,6 +17,8 @@ Deno.test({
         await first.stderr.until(
           /^listening on .*echo.sock \(concurrency 1\)$/m,
         );
+        const sockets = await Deno.readTextFile("/proc/net/unix"); // what ss shows
+        assertMatch(sockets, new RegExp(`${dir}/\\.echo\\.sock\\.[0-9a-f]{8}$`, "m"));
         const client = Program.script("client.ts", flag);
         assertEquals((await runProgram(client, "hi\n")).stdout, "hi\n");
         await first.stdout.until(
@@ -170,7 +172,7 @@ Deno.test({
   async fn() {
     await using dir = await tempDir();
     const name = (bytes: number) => `${dir.path}/`.padEnd(bytes, "x");
-    for (const bytes of [90, 104, 107]) {
+    for (const bytes of [90, 97, 98, 104, 107]) {
       const listenfd = await openUnixListenfd(name(bytes));
       const [conn] = await Promise.all([listenfd.accept(), openUnixClientfd(name(bytes))].map(
         async (fd) => (await fd)[Symbol.dispose](),
