@@ -226,6 +226,7 @@ Deno.test("judge.ts: 2 for usage, with the value, and 3 when nothing could be tr
     [2, /^judge: --require.* from 1 to 20, not 21\n/, "--require=concurrent:21"],
     [2, /^judge: --tap and --json don't go together\n/, "--tap", "--json"],
     [2, /^judge: --csv needs --all\n/, "--csv"],
+    [2, /^judge: --all and --tap don't go together\n/, "--all=.", "--start=a", "--tap"],
     [2, /^judge: --all: No such file or directory: .*nosuch/, "--all=nosuch", "--start=a"],
     [2, /^judge: one of --start, --client and a host\n/, "--start=a", "localhost"],
     [2, /^judge: port must be/, "localhost", "0"],

@@ -117,14 +117,13 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
 async function gradeAll({ values, set }: Flags, stdout: Stdout): Promise<number> {
   const { all: folder, build, start, total = "60", reports } = values;
   if (start === undefined) throw new UsageError("--all needs --start");
+  const format = Object.keys(FORMATS).find((name) => set.has(name));
+  if (format !== undefined) throw new UsageError(`--all and --${format} don't go together`);
   chosen(toRequired(values.require), values);
   await pointsOf(values.points);
   await checkStart();
   const forward = ["timeout", "level", "require", "only", "except", "points"];
-  const prlimit = new Deno.Command("prlimit", { args: ["--version"] }).output();
-  await prlimit.catch(() => {
-    throw new Error("--all needs prlimit, of util-linux");
-  });
+  await new Deno.Command("prlimit", { args: ["--version"] }).output(); // throws if there is none
   const flags = forward.flatMap((name) => values[name] ? [`--${name}=${values[name]}`] : []);
   const seconds = toMilliseconds("--total", total) / 1000;
   let names: string[];
@@ -133,6 +132,7 @@ async function gradeAll({ values, set }: Flags, stdout: Stdout): Promise<number>
   } catch (error) {
     throw new UsageError(`--all: ${reason(error)}`);
   }
+  if (names.length === 0) throw new UsageError(`--all: ${folder} is empty`);
   if (reports !== undefined) await Deno.mkdir(reports, { recursive: true });
   const row = set.has("csv") ? csv : table(names);
   let code = 0;

@@ -30,7 +30,10 @@ const LIBC = {
 } as const;
 let libc: Deno.DynamicLibrary<typeof LIBC> | undefined;
 
-/** From now on whoever loses its parent becomes a child of this process, which starts one program at a time. */
+/**
+ * From now on, whoever loses its parent becomes a child of this process, and belongs to the one
+ * program that it runs at a time.
+ */
 export function adoptOrphans(): void {
   libc ??= Deno.dlopen("libc.so.6", LIBC);
   libc.symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n);
@@ -54,10 +57,10 @@ export class Group {
     this.#since = statOf(leader)?.since ?? 0;
   }
 
-  /** Its processes, oldest first. Whatever is older than the program isn't read again. */
+  /** Its processes, oldest first. Who can't become one isn't read again. */
   all(): Stat[] {
     const mine: Stat[] = [];
-    const strangers: Stat[] = [];
+    let strangers: Stat[] = [];
     const seen = new Map<number, number>();
     for (const pid of pids()) {
       const since = this.#seen.get(pid);
@@ -68,17 +71,22 @@ export class Group {
       const known = since === stat.since || stat.session === this.#leader || adopted;
       if (adopted && stat.state === "Z" && pid !== this.#leader) {
         libc!.symbols.waitpid(pid, null, WNOHANG);
-      } else if (known || this.#isMarked(pid)) mine.push(stat);
+      } else if (known || libc === undefined && this.#isMarked(pid)) mine.push(stat);
       else strangers.push(stat);
     }
     // A child is in the group of its parent, whatever it has changed.
-    for (let more = true; more;) {
-      const children = strangers.filter((s) => mine.some(({ pid }) => pid === s.parent));
-      for (const child of children) strangers.splice(strangers.indexOf(child), 1);
-      mine.push(...children);
-      more = children.length > 0;
+    const family = new Set(mine.map(({ pid }) => pid));
+    for (let before = Infinity; strangers.length < before;) {
+      before = strangers.length;
+      strangers = strangers.filter((stat) => {
+        if (!family.has(stat.parent)) return true;
+        family.add(stat.pid);
+        mine.push(stat);
+      });
     }
-    for (const { pid, since } of strangers) if (since < this.#since) seen.set(pid, 0);
+    for (const { pid, since } of strangers) {
+      if (libc === undefined || since < this.#since) seen.set(pid, 0);
+    }
     for (const { pid, since } of mine) seen.set(pid, since);
     this.#seen = seen;
     return mine.sort((a, b) => a.since - b.since || a.pid - b.pid);
