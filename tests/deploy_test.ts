@@ -1,17 +1,7 @@
 /** Runs the configurations of docs/deploy.md, with other ports. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { sleep } from "../net/time.ts";
-import {
-  bytes,
-  type Client,
-  connect,
-  freePort,
-  has,
-  noise,
-  Program,
-  ROOT,
-  text,
-} from "./helpers.ts";
+import { bytes, Client, connect, freePort, has, noise, Program, ROOT, text } from "./helpers.ts";
 
 const page = await Deno.readTextFile(`${ROOT}/docs/deploy.md`);
 const HAPROXY = { ignore: !has("haproxy") };
@@ -141,6 +131,52 @@ async function nginx(servers: Server[]) {
   ];
   return await balance(command, port, configuration);
 }
+
+Deno.test({
+  ignore: !has("haproxy") || !has("openssl"),
+  name: "haproxy asks clients for a certificate (needs haproxy, openssl)",
+  async fn() {
+    await using dir = await temporary();
+    const tls = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
+    await Deno.writeTextFile(`${dir.path}/server.pem`, await tls("cert") + await tls("key"));
+    const pair = async (name: string) => {
+      const [key, cert] = [`${dir.path}/${name}.key`, `${dir.path}/${name}.pem`];
+      const command = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes`;
+      const args = ["-subj", `/CN=${name}`, "-keyout", key, "-out", cert];
+      assertEquals(await new Program("openssl", [...command.split(" "), ...args]).code(), 0);
+      return { key: await Deno.readTextFile(key), cert: await Deno.readTextFile(cert) };
+    };
+    const clients = await pair("clients");
+    const bind = code("text", {
+      ":7": "127.0.0.1:PORT",
+      "server.pem": `${dir.path}/server.pem`,
+      "clients.pem": `${dir.path}/clients.pem`,
+    }).trim();
+    await using server = await Server.start();
+    const port = freePort();
+    const configuration = code("haproxy", {
+      "bind :7": bind.replace("PORT", String(port)),
+      "15213": server.port,
+      "15214": server.port,
+      "9103": server.admin,
+      "9104": server.admin,
+    });
+    await using _proxy = await balance(["haproxy", "-db", "-f", "DIR/conf"], port, configuration);
+    const caCerts = [await tls("ca")];
+    const open = (pair = {}) => Deno.connectTls({ hostname: "127.0.0.1", port, caCerts, ...pair });
+    await eventually(async () => {
+      using client = new Client(await open(clients));
+      await client.ask();
+      return true;
+    });
+    const { accepted } = await server.stats();
+    for (const other of [undefined, await pair("strangers")]) {
+      using client = new Client(await open(other));
+      await assertRejects(() => client.ask());
+    }
+    assertEquals((await server.stats()).accepted, accepted);
+  },
+});
 
 for (
   const [name, start, options] of [["haproxy", haproxy, HAPROXY], ["nginx", nginx, NGINX]] as const
