@@ -15,7 +15,8 @@ import time
 import tty
 
 kind, *deno = sys.argv[1:]
-LINES = [b"x" * (i * 7 % 61) + b"%d\n" % i for i in range(20_000)]
+COUNT = 20_000 if kind == "pipe" else 5_000
+LINES = [b"x" * (i * 7 % 61) + b"%d\n" % i for i in range(COUNT)]
 
 
 def ends():
@@ -60,7 +61,7 @@ class Reading(threading.Thread):
             if n % 10 == 9:
                 blocks = not blocks
                 os.set_blocking(writer, blocks)
-            if len(self.bytes) > 400_000:  # from here on EOF comes with the program's end
+            if len(self.bytes) > 20 * COUNT:  # from here on EOF comes with the program's end
                 os.set_blocking(writer, False)
                 os.close(writer)
                 writer = None

@@ -9,9 +9,10 @@ import {
   bytes,
   Client,
   connect,
-  has,
   LINUX,
   Program,
+  PYTHON,
+  PYTHON3,
   runProgram,
   startServer,
   tempDir,
@@ -98,10 +99,10 @@ for (const rules of [[], ["--allow=198.51.100.0/24"]]) {
 
 Deno.test({
   name: "nor does a health check that resets its connection (needs python3)",
-  ignore: !has("python3"),
+  ...PYTHON,
   async fn() {
     await using server = await startServer("--proxy-protocol=127.0.0.1");
-    const program = new Program("python3", [
+    const program = new Program(PYTHON3, [
       "-c",
       `import socket, struct
 for i in range(50):

@@ -1,6 +1,6 @@
 /** Our server with other people's clients, our client with other people's servers. */
 import { assertEquals } from "@std/assert";
-import { freePort, has, Program, runProgram, startServer } from "./helpers.ts";
+import { freePort, has, Program, PYTHON3, runProgram, startServer } from "./helpers.ts";
 
 /** nc is OpenBSD's if it knows -N; what others do at the end of their input differs. */
 const NC = new TextDecoder().decode(
@@ -35,7 +35,7 @@ for (const [name, args] of CLIENTS) {
       await using server = await startServer();
       for (let i = 0; i < 2; i++) {
         const { code, stdout } = await runProgram(
-          new Program(name, args(`${server.port}`)),
+          new Program(name === "python3" ? PYTHON3 : name, args(`${server.port}`)),
           INPUT,
         );
         assertEquals([code, stdout], [0, INPUT]);
@@ -80,7 +80,7 @@ const SERVERS: Record<string, () => Promise<[Program, string]>> = {
     return [socat, port];
   },
   async python3() {
-    const python = new Program("python3", ["-c", PYTHON_SERVER]);
+    const python = new Program(PYTHON3, ["-c", PYTHON_SERVER]);
     const [port] = await python.stdout.until(/^\d+/);
     return [python, port];
   },

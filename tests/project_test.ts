@@ -1,6 +1,6 @@
 /** The project's own files: versions, tasks and links that agree with one another. */
 import { assert, assertEquals } from "@std/assert";
-import { exists, has, Program, ROOT } from "./helpers.ts";
+import { exists, Program, PYTHON, PYTHON3, ROOT } from "./helpers.ts";
 
 const read = (path: string) => Deno.readTextFile(`${ROOT}/${path}`);
 const config = JSON.parse(await read("deno.json"));
@@ -95,11 +95,11 @@ Deno.test("every link of CHANGELOG.md and of .github leads somewhere", async () 
 
 Deno.test({
   name: "README: python3 sends .ts as Deno accepts it (needs python3)",
-  ignore: !has("python3"),
+  ...PYTHON,
   async fn() {
     const [, code] = /`python3 -c '(.*)'`/.exec(await read("README.md"))!;
     const serve = code.replace("s.test(h)", 's.test(h, port=0, bind="127.0.0.1")');
-    await using server = new Program("python3", ["-u", "-c", serve]);
+    await using server = new Program(PYTHON3, ["-u", "-c", serve]);
     const [, port] = await server.stdout.until(/ port (\d+)/);
     const response = await fetch(`http://127.0.0.1:${port}/server.ts`);
     assertEquals(await response.text(), await read("server.ts"));

@@ -290,7 +290,8 @@ Deno.test("TLS: an answer of 17 KB doesn't wait for an acknowledgement", async (
     times.push(performance.now() - start);
   }
   times.sort((a, b) => a - b);
-  assert(times[15] < 30, `${times[15]} ms: a delayed ACK takes 40`);
+  // Each, where one is waited for: the fastest few tell, however busy the machine is.
+  assert(times[3] < 30, `${times[3]} ms: a delayed ACK takes 40`);
 });
 
 Deno.test("TLS: a certificate and key that are none are told at the start", async () => {

@@ -12,6 +12,11 @@ import { ROOT } from "../helpers.ts";
  * more than a good server needs on a busy machine.
  */
 export const TIMEOUT = 5000;
+/**
+ * Whether each wrong program is tried with all the cases, which shows that it fails no other, and
+ * each program of the lecture: `deno task test tests/judge* -- --all`, each night.
+ */
+export const ALL = Deno.args.includes("--all");
 /** Trials that run at once. */
 const AT_ONCE = 6;
 
