@@ -8,11 +8,19 @@ import { STARTED } from "../tools/judge/started.ts";
 import { tryAll } from "../tools/judge/run.ts";
 import { Trial } from "../tools/judge/trial.ts";
 import { has, Program, ROOT, runProgram } from "./helpers.ts";
-import { ALL, atOnce, compile, judgeStarted, named, TIMEOUT, unexpected } from "./judge/trials.ts";
+import {
+  atOnce,
+  compile,
+  judgeStarted,
+  named,
+  THOROUGH,
+  TIMEOUT,
+  unexpected,
+} from "./judge/trials.ts";
 
 // What wrong.c is told, and the case that it fails.
 const WRONG_C: [wrong: string, ...fails: string[]][] = [
-  ...ALL ? [[""]] as [string][] : [], // those of the lecture pass all of these cases, too
+  ...THOROUGH ? [[""]] as [string][] : [], // those of the lecture pass all of these cases, too
   ["count", "it prints how many bytes each line has"],
   ["descriptors", "no descriptor is left open"],
   ["resets", "no descriptor is left open"],
@@ -29,7 +37,7 @@ const RST = [
   "after a close with unread bytes the next client is served",
 ];
 const SIGPIPE = "the next client is served after one vanishes mid-write";
-// The lecture's programs, with the traps that the book has left in them: the first one, or --all.
+// The lecture's programs, with the traps that the book has left in them: the first one, or all if THOROUGH.
 const LECTURE: [program: string, ...fails: string[]][] = [
   ["echoserveri", ...RST, SIGPIPE],
   ["echoserverp"],
@@ -55,10 +63,11 @@ Deno.test({
     const [, ...traps] = LECTURE[0];
     assertEquals(traps.filter((name) => MARKS.get(name)!.level === "basic"), []);
     const bin = await Deno.makeTempDir();
-    const lecture = LECTURE.slice(0, ALL ? undefined : 1);
+    const lecture = LECTURE.slice(0, THOROUGH ? undefined : 1);
     const programs = [...lecture.map(([program]) => program), "wrong"];
     await Promise.all(programs.map((program) => compile(program, bin)));
-    const own = (fails: string[]) => ALL ? STARTED : STARTED.filter((c) => fails.includes(c.name));
+    const own = (fails: string[]) =>
+      THOROUGH ? STARTED : STARTED.filter((c) => fails.includes(c.name));
     const commands = [
       ...lecture.map(([program, ...fails]) => ({
         command: `${program} {port}`,
@@ -132,7 +141,7 @@ Deno.test({
         return await Array.fromAsync(tryAll(trial, cases));
       };
       const own = CLIENT_CASES.filter(({ name }) => name === fails[0]);
-      const cases = ALL || fails.length !== 1 ? CLIENT_CASES : own;
+      const cases = THOROUGH || fails.length !== 1 ? CLIENT_CASES : own;
       const failed = named(await tryClient(cases), "failed", "not tried");
       assertEquals(fails.filter((name) => !failed.includes(name)), [], command);
       assertEquals(await unexpected(failed, fails, tryClient, CLIENT_CASES), [], command);

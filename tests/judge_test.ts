@@ -10,7 +10,7 @@ import { type Result, tryAll } from "../tools/judge/run.ts";
 import { required } from "../tools/judge/several.ts";
 import { Trial } from "../tools/judge/trial.ts";
 import { Program, ROOT, runProgram, startServer } from "./helpers.ts";
-import { ALL, atOnce, named, TIMEOUT, unexpected } from "./judge/trials.ts";
+import { atOnce, named, THOROUGH, TIMEOUT, unexpected } from "./judge/trials.ts";
 import { EchoServer, type Wrong } from "./judge/servers.ts";
 
 /** The cases of a server that runs already. */
@@ -67,7 +67,7 @@ const WRONG: Record<string, Wrong> = {
   },
   "after one that said nothing the next client is served": {
     iterative: true,
-    line: failsNext(ALL ? 202 : 1), // the case before has 200
+    line: failsNext(THOROUGH ? 202 : 1), // the case before has 200
   },
   "a client that thinks for two seconds is served on": says("another one\n", ""),
   "hundreds of clients, one after the other, are served": says("client 450 of many\n", ""),
@@ -118,10 +118,10 @@ Deno.test("a good server passes all the cases, whether it serves one at a time o
   ]);
 });
 
-Deno.test("for each case there is a wrong server, which fails it (with --all: and no other)", async () => {
+Deno.test("for each case there is a wrong server, which fails it (judge:thorough: and no other)", async () => {
   assertEquals(Object.keys(WRONG), RUNNING.map(({ name }) => name));
   await atOnce(Object.entries(WRONG), async ([name, wrong]) => {
-    const cases = ALL ? RUNNING : RUNNING.filter((c) => c.name === name);
+    const cases = THOROUGH ? RUNNING : RUNNING.filter((c) => c.name === name);
     const failed = named(await judge(wrong, cases), "failed", "not tried");
     assert(failed.includes(name), `nothing wrong: ${name}`);
     assertEquals(await unexpected(failed, [name], (cases) => judge(wrong, cases), CASES), [], name);

@@ -14,9 +14,9 @@ import { ROOT } from "../helpers.ts";
 export const TIMEOUT = 5000;
 /**
  * Whether each wrong program is tried with all the cases, which shows that it fails no other, and
- * each program of the lecture: `deno task test tests/judge* -- --all`, each night.
+ * each program of the lecture: `deno task judge:thorough`.
  */
-export const ALL = Deno.args.includes("--all");
+export const THOROUGH = Deno.args.includes("--thorough");
 /** Trials that run at once. */
 const AT_ONCE = 6;
 
