@@ -189,10 +189,12 @@ async function explain(name: string, stdout: Stdout): Promise<number> {
   return 0;
 }
 
-/** Throws unless any program may be run. */
+/** Throws unless any program may be run. Where it may, judge sees from now on all that they leave. */
 async function checkRun(flag: string): Promise<void> {
-  if ((await Deno.permissions.query({ name: "run" })).state === "granted") return;
-  throw new Error(`${flag} needs --allow-run`);
+  const may = async (name: "run" | "ffi") =>
+    (await Deno.permissions.query({ name })).state === "granted";
+  if (!(await may("run"))) throw new Error(`${flag} needs --allow-run`);
+  if (Deno.build.os === "linux" && await may("ffi")) adoptOrphans();
 }
 
 /** Throws unless --start may run a program and look into /proc. */
@@ -201,7 +203,6 @@ async function checkStart(): Promise<void> {
   try {
     await checkRun("--start");
     checkProc();
-    adoptOrphans();
   } catch {
     throw new Error("--start needs deno run --allow-all: Deno opens /proc for nothing less");
   }

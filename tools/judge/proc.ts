@@ -18,9 +18,6 @@ export interface Stat {
   since: number;
 }
 
-/** The name of the environment variable that marks the processes of a program. */
-export const MARK = "JUDGE_TRIAL";
-
 /** See prctl(2) and waitpid(2). */
 const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
@@ -40,20 +37,17 @@ export function adoptOrphans(): void {
 }
 
 /**
- * The processes of a program: those of its session, those with its mark in their environment, the
- * children of both, and orphans that this process has adopted. Where it adopts none, a daemon that
- * has cleared its environment isn't found so, but by its port.
+ * The processes of a program: those of its session, their children, and orphans that this process
+ * has adopted. Where it adopts none, a daemon in a session of its own is found only by its port.
  */
 export class Group {
   readonly #leader: number;
-  readonly #mark: string;
   readonly #since: number;
   /** When each process seen started if it belongs to the group, else 0. */
   #seen = new Map<number, number>();
 
-  constructor(leader: number, mark: string) {
+  constructor(leader: number) {
     this.#leader = leader;
-    this.#mark = `${MARK}=${mark}`;
     this.#since = statOf(leader)?.since ?? 0;
   }
 
@@ -71,7 +65,7 @@ export class Group {
       const known = since === stat.since || stat.session === this.#leader || adopted;
       if (adopted && stat.state === "Z" && pid !== this.#leader) {
         libc!.symbols.waitpid(pid, null, WNOHANG);
-      } else if (known || libc === undefined && this.#isMarked(pid)) mine.push(stat);
+      } else if (known) mine.push(stat);
       else strangers.push(stat);
     }
     // A child is in the group of its parent, whatever it has changed.
@@ -101,10 +95,6 @@ export class Group {
   /** Those that haven't ended. */
   running(): Stat[] {
     return this.all().filter(({ state }) => state !== "Z" && state !== "X");
-  }
-
-  #isMarked(pid: number): boolean {
-    return read(`/proc/${pid}/environ`).split("\0").includes(this.#mark);
   }
 }
 

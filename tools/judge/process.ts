@@ -15,7 +15,6 @@ import {
   keepsMemory,
   links,
   listeners,
-  MARK,
   memory,
   pids,
   type Stat,
@@ -71,15 +70,13 @@ export class Program extends Child {
   constructor(commandLine: string) {
     // Without a shell in between, the program's own end is seen.
     const simple = !/[;&|<>()`$\n]|^\s*(\w+=|(exec|cd|ulimit|umask|\.)\s)/.test(commandLine);
-    const mark = crypto.randomUUID();
     super("/bin/sh", {
       args: ["-c", simple ? `exec ${commandLine}` : commandLine],
-      env: { [MARK]: mark },
       stdout: "piped",
       stderr: "piped",
       detached: true, // in a session of its own, so that a signal reaches its processes
     });
-    this.group = group(this.process.pid, mark);
+    this.group = group(this.process.pid);
     this.#read = Promise.all([
       this.#keep(this.process.stdout, (text) => this.stdout += text),
       this.#keep(this.process.stderr, (text) => this.stderr += text),
@@ -341,10 +338,10 @@ export async function until(
   return true;
 }
 
-function group(pid: number, mark: string): Group | undefined {
+function group(pid: number): Group | undefined {
   try {
     checkProc();
-    return new Group(pid, mark);
+    return new Group(pid);
   } catch {
     return undefined;
   }
