@@ -219,14 +219,27 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
     return this.#wait(goal, limit, take, options?.signal);
   }
 
-  /** Reads until what is asked for has come, or the signal aborts. */
+  /** Waits for one read, which mostly brings what is asked for. A chain of these would grow. */
   #wait<T>(goal: Goal, limit: number, take: (n: number) => T, signal?: AbortSignal): Promise<T> {
+    if (signal !== undefined || this.#reading || this.#failure !== undefined) {
+      return this.#waitOn(goal, limit, take, signal);
+    }
+    this.#wake = nothing;
+    return this.#read()!.then(() => {
+      this.#wake = undefined;
+      const n = this.#find(goal, limit);
+      return n < 0 ? this.#waitOn(goal, limit, take) : take(n);
+    });
+  }
+
+  /** Reads until what is asked for has come, or the signal aborts. */
+  #waitOn<T>(goal: Goal, limit: number, take: (n: number) => T, signal?: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
       const wake = () => {
         try {
           signal?.throwIfAborted();
           const n = this.#find(goal, limit);
-          if (n < 0) return this.#read();
+          if (n < 0) return void this.#read();
           resolve(take(n));
         } catch (error) {
           reject(error);
@@ -253,17 +266,19 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /** The one place that reads, unless a read that was given up is still under way. */
-  #read(): void {
+  #read(): Promise<void> | undefined {
     const failure = this.#failure;
     this.#failure = undefined;
     if (failure !== undefined) throw failure.error;
     if (this.#reading) return;
     this.#reading = true;
+    let read;
     try {
-      Promise.resolve(this.#reader.read(this.#buffer.room())).then(this.#land, this.#fail);
+      read = Promise.resolve(this.#reader.read(this.#buffer.room()));
     } catch (error) { // thrown at once
-      this.#fail(error);
+      read = Promise.reject(error);
     }
+    return read.then(this.#land, this.#fail);
   }
 
   /** Takes in what was read, for the call that waits or else for the next. */
@@ -458,6 +473,7 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
 type Goal = "line" | "piece" | "bytes";
 
 const EMPTY = new ArrayBuffer(0);
+const nothing = () => {};
 const SHORT = 32; // bytes: a loop is as fast as anything else
 
 /** The bytes read but not yet taken: those from `pos` to `end`. */

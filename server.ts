@@ -286,7 +286,9 @@ export async function echo(
     stats.bytesIn += n;
     const printed = onLines?.(lengths);
     if (printed !== undefined) await printed;
-    await rioWriten(connfd, usrbuf.subarray(0, n));
+    const bytes = usrbuf.subarray(0, n);
+    const written = await connfd.write(bytes); // mostly all
+    if (written !== n) await rioWriten(connfd, bytes.subarray(written));
     stats.bytesOut += n;
     if (spare.length < MAX_SPARE) spare.push(usrbuf);
   }

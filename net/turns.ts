@@ -32,9 +32,7 @@ export class Turns {
   /** And of them, those that were taken into account. */
   #seen = 0;
   /** Reads not begun yet. */
-  #held = 0;
-  /** Each lets a chunk of them begin. */
-  #gates: PromiseWithResolvers<void>[] = [];
+  #held: (() => void)[] = [];
   #running = false;
   #asking: Promise<void> | undefined;
 
@@ -42,21 +40,27 @@ export class Turns {
   read(conn: Reader, p: Uint8Array): Promise<number | null> {
     this.calls++;
     if (this.readers < FEW) return conn.read(p);
-    if (this.#held++ % CHUNK === 0) this.#gates.push(Promise.withResolvers());
-    if (!this.#running) this.#run();
-    return this.#gates.at(-1)!.promise.then(() => conn.read(p)); // the fewest bytes a wait
+    return new Promise((resolve, reject) => {
+      this.#held.push(() => {
+        try {
+          conn.read(p).then(resolve, reject);
+        } catch (error) {
+          reject(error);
+        }
+      });
+      if (!this.#running) this.#run();
+    });
   }
 
   /** Begins reads, round after round, as long as some are held. */
   async #run(): Promise<void> {
     this.#running = true;
-    while (this.#held > 0) {
+    while (this.#held.length > 0) {
       await this.#over();
-      const round = this.#gates;
-      this.#gates = [];
-      this.#held = 0;
-      for (const gate of round) {
-        gate.resolve();
+      const round = this.#held;
+      this.#held = [];
+      for (let i = 0; i < round.length; i += CHUNK) {
+        for (const begin of round.slice(i, i + CHUNK)) begin();
         await turn();
       }
       this.#seen = this.calls; // reads that completed at once say nothing about the others
@@ -66,12 +70,12 @@ export class Turns {
 
   /** Resolves when every ready read of the last round has completed. */
   async #over(): Promise<void> {
-    for (let quiet = 0; quiet < ASKED && this.#held < this.readers; quiet++) {
+    for (let quiet = 0; quiet < ASKED && this.#held.length < this.readers; quiet++) {
       await turn();
       const completed = this.calls - this.#seen; // each has led to a call
       this.#seen = this.calls;
-      // A poll that completed fewer than a chunk didn't use up its budget: no ready read is left.
-      if (completed > 0 && completed < CHUNK) return;
+      // A poll that completed fewer than tokio lets it left no ready read.
+      if (completed > 0 && completed < FEW) return;
       if (completed > 0) quiet = 0;
     }
   }

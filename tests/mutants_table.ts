@@ -123,10 +123,17 @@ export const MUTANTS: Mutant[] = [
     "server.ts",
     [
       "bytes are counted before they are written",
-      "    await rioWriten(connfd, usrbuf.subarray(0, n));\n    stats.bytesOut += n;",
-      "    stats.bytesOut += n;\n    await rioWriten(connfd, usrbuf.subarray(0, n));",
+      "    const written = await",
+      "    stats.bytesOut += n;\n    const written = await",
       "serve",
       "echo counts",
+    ],
+    [
+      "what a write doesn't take is lost",
+      "if (written !== n)",
+      "if (false)",
+      "server",
+      "three bytes at a time",
     ],
     [
       "lines go back before they are told",
@@ -198,7 +205,7 @@ export const MUTANTS: Mutant[] = [
     "net/turns.ts",
     [
       "a full poll ends a round",
-      "completed > 0 && completed < CHUNK",
+      "completed > 0 && completed < FEW",
       "completed > 0",
       "turns",
       "while polls are full",

@@ -397,6 +397,19 @@ Deno.test("serve ends at once with a signal that has aborted", async () => {
   assertEquals(await ended(served), [0, 0]);
 });
 
+Deno.test("echo writes everything to a connection that takes three bytes at a time", async () => {
+  const reader = new MemoryReader(["hello\n", "you\nthere\n"]);
+  let output = "";
+  await echo({
+    read: (p) => reader.read(p),
+    write: (p) => {
+      output += text(p.subarray(0, 3));
+      return Promise.resolve(Math.min(3, p.length));
+    },
+  });
+  assertEquals(output, "hello\nyou\nthere\n");
+});
+
 Deno.test("serve takes a concurrency of 1 or more", async () => {
   using listenfd = openListenfd(0, LOCAL);
   for (const concurrency of [0, -1, 1.5, NaN]) {

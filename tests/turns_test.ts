@@ -65,26 +65,26 @@ Deno.test("a turn begins no more reads than fit a poll", async () => {
 Deno.test({
   name: "a round isn't over while polls are full: somebody is left who was ready",
 }, async () => {
-  const reads = new Reads(200);
+  const reads = new Reads(400);
   await reads.begin();
-  for (const left of [140, 80]) {
-    reads.end(60);
+  for (const left of [280, 160]) {
+    reads.end(120);
     for (let turns = 0; turns < 2; turns++) await turn();
     assertEquals(reads.begun.length, left);
   }
   reads.end(10);
   for (let turns = 0; turns < 2; turns++) await turn();
-  assert(reads.begun.length > 80 - 10);
+  assert(reads.begun.length > 160 - 10);
 });
 
 Deno.test({
   name: "a round is over when the kernel was asked, and nobody was ready",
 }, async () => {
-  const reads = new Reads(200);
+  const reads = new Reads(400);
   await reads.begin();
-  reads.end(60);
+  reads.end(120);
   let turns = 0;
-  for (; reads.begun.length === 140 && turns < 1000; turns++) await turn();
+  for (; reads.begun.length === 280 && turns < 1000; turns++) await turn();
   assert(turns >= 61 && turns < 100, `${turns} turns`);
 });
 

@@ -186,6 +186,7 @@ export class Connection {
     const start = this.#sent % bytes.length;
     const rest = this.#issued * this.#options.length - this.#sent;
     this.#writing = true;
+    this.#options.turns.calls++;
     this.#fd!.write(bytes.subarray(start, start + rest)).then(this.#onWritten, this.#onWriteError);
   }
 
