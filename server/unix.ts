@@ -24,6 +24,7 @@ export class UnixListenfd {
   readonly #listener: Deno.UnixListener;
   readonly #queue: AcceptQueue<Deno.UnixConn>;
   readonly #file: Deno.FileInfo;
+  #closed = false;
   /** The address it listens on. */
   readonly addr: Deno.UnixAddr;
 
@@ -50,8 +51,13 @@ export class UnixListenfd {
     return this.#queue.stop(false);
   }
 
-  /** Closes the listener, and removes its file unless another server has replaced it. */
+  /**
+   * Closes the listener, and removes its file unless another server has replaced it; does nothing if
+   * it is already closed.
+   */
   close(): void {
+    if (this.#closed) return; // the next server's file may have the same inode by now
+    this.#closed = true;
     this.#remove();
     this.#listener.close();
   }

@@ -168,6 +168,26 @@ Deno.test({
 
 Deno.test({
   ...LINUX,
+  name: "at the end of the grace a Unix socket is closed, once",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    const stop = new AbortController();
+    const options = { grace: 0, signal: stop.signal };
+    const listenfd = await openUnixListenfd(path);
+    const served = serve(listenfd, (connfd) => echo(connfd), options);
+    using client = new Client(await openUnixClientfd(path));
+    await client.ask();
+    stop.abort();
+    assertEquals((await served).closed.cut, 1);
+    await client.askEnd();
+    assertEquals(await exists(path), false);
+    listenfd.close(); // as its owner may, too
+  },
+});
+
+Deno.test({
+  ...LINUX,
   name: "a Unix socket's path may be as long as the kernel takes, and no longer",
   async fn() {
     await using dir = await tempDir();
