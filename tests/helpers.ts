@@ -70,7 +70,7 @@ export class MemoryWriter implements Writer {
 /** The folder of the project. */
 export const ROOT = new URL("..", import.meta.url).pathname;
 /** Milliseconds after which a program that still runs is killed. */
-const HANG = 60_000;
+const HANG = 180_000;
 
 /** What a stream has brought so far. */
 export class Output {

@@ -4,7 +4,7 @@ import { inTime } from "../../net/time.ts";
 import type { Lane } from "./figure.ts";
 
 /** The most milliseconds to wait for an event. */
-const PATIENCE = 20_000;
+export const PATIENCE = 20_000;
 
 /** A line of a trace. */
 export interface Traced {
@@ -17,7 +17,7 @@ export interface Traced {
 }
 
 /** Parses a line of a trace; undefined if it isn't one. */
-export function parseTrace(line: string): Traced | undefined {
+function parseTrace(line: string): Traced | undefined {
   const [seconds, side, call, result] = line.trim().split(/ {2,}/);
   if (!/^\d+\.\d{3}$/.test(seconds) || !/^(server|client)$/.test(side)) return undefined;
   const [, name, args = ""] = /^(\w+)(?:\((.*)\))?/.exec(call) ?? [];

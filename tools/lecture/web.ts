@@ -11,7 +11,7 @@ import { exit, run } from "../../cli/program.ts";
 import { onSignal, signalCode } from "../../cli/signals.ts";
 import type { Stdout } from "../../cli/stdout.ts";
 import { inTime } from "../../net/time.ts";
-import { Traceable } from "./actor.ts";
+import { PATIENCE, Traceable } from "./actor.ts";
 import page from "./web.html" with { type: "text" };
 import script from "./web.js" with { type: "text" };
 
@@ -27,8 +27,6 @@ const LAG = 2 * EVENTS;
 /** The most actions that wait for the one under way, and bytes of one. */
 const ACTIONS = 16;
 const BODY = 1024;
-/** The most milliseconds to wait for a line of a trace. */
-const PATIENCE = 10_000;
 
 const COMMAND_LINE: CommandLine = {
   name: "web",
