@@ -18,8 +18,6 @@ export class EchoServer {
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
   #handshakesFailed = 0;
-  /** The errors of those who got no handshake, and are counted already. */
-  readonly #turnedAway = new WeakSet<Error>();
   #listenfd: Listenfd | undefined;
 
   /** A server that prints to `stdout` and reports faults to `log`. */
@@ -62,29 +60,25 @@ export class EchoServer {
   /** What a TLS listener needs: who is admitted, and where failed handshakes are told. */
   readonly handshakes = {
     admit: async (ends: Endpoints, rio: Rio): Promise<Disposable | undefined> => {
+      let cause: Cause = "done";
       try {
         const place = await this.#gate.enter(ends, rio);
-        if (place === undefined) this.#count("done");
-        return place;
+        if (place !== undefined) return place;
       } catch (error) {
-        if (error instanceof Refused) this.#count("refused");
-        else if (error instanceof Deno.errors.InvalidData) this.#count("failed");
+        if (error instanceof Refused) cause = "refused";
+        else if (error instanceof Deno.errors.InvalidData) cause = "failed";
         else throw error;
-        this.#turnedAway.add(error);
-        throw error;
+        this.#report.fault(error, ends.remoteAddr);
       }
+      // A connection that had no handshake.
+      this.#serveStats.accepted++;
+      this.#serveStats.closed[cause]++;
     },
     onError: (error: unknown, addr: Deno.Addr): void => {
-      if (!this.#turnedAway.has(error as Error)) this.#handshakesFailed++;
+      this.#handshakesFailed++;
       this.#report.fault(error, addr);
     },
   };
-
-  /** Counts a connection that had no handshake. */
-  #count(cause: Cause): void {
-    this.#serveStats.accepted++;
-    this.#serveStats.closed[cause]++;
-  }
 
   /** The counters so far. */
   get stats(): Stats {

@@ -44,7 +44,7 @@ export interface TlsOptions extends Pair {
   /**
    * Called before each handshake, with the addresses of both ends, which it may change, and a
    * reader of what comes before TLS. What it returns is disposed of when the connection is closed;
-   * undefined closes it at once, without a fault. To refuse it, throw.
+   * undefined closes it at once. If it throws, the handshake has failed.
    */
   admit?: (ends: Endpoints, rio: Rio) => Promise<Disposable | undefined>;
   /** Called for each failed handshake, with the error and the client's address. */
@@ -407,8 +407,7 @@ export class TlsListenfd {
         ? new Deno.errors.Interrupted(`gave way after ${HANDSHAKE_TURN / 1000} s`)
         : error;
       if (this.#closed) return;
-      const refused = place === undefined && !late && !evicted;
-      this.#onError?.(refused ? cause : label("TLS handshake", cause), ends.remoteAddr);
+      this.#onError?.(label("TLS handshake", cause), ends.remoteAddr);
     } finally {
       cancel();
       this.#awaitingHello.delete(tcp);
