@@ -64,8 +64,8 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "what a read threw that was given up is lost",
-      "    this.#failure = { error };\n",
-      "    if (this.#wake) this.#failure = { error };\n",
+      "    this.#failure = failure;\n",
+      "    if (this.#wake) this.#failure = failure;\n",
       "rio",
     ],
     [
@@ -89,7 +89,7 @@ export const MUTANTS: Mutant[] = [
     [
       "a transferred line takes the buffer along",
       "new Uint8Array(this.#copy, at, n)",
-      "new Uint8Array(this.#bytes.buffer, this.pos - n, n)",
+      "new Uint8Array(this.bytes.buffer, this.pos - n, n)",
       "rio",
     ],
     ["a piece cuts a delimiter in two", "limit - this.#begun(limit)", "limit", "rio_property"],
@@ -107,14 +107,14 @@ export const MUTANTS: Mutant[] = [
     ],
     [
       "the delimiter of a line that is skipped comes in two reads",
-      "this.#skipping ? this.#begun(this.length) : 0",
-      "0",
+      "Math.max(left - this.size + 1, 0)",
+      "left",
       "rio_property",
     ],
     [
       "bytes go to a usrbuf that was transferred",
-      "usrbuf.length < n + nul",
-      "usrbuf.length < 0",
+      "to.length < n + nul",
+      "to.length < 0",
       "rio",
       "usrbuf that is transferred",
     ],

@@ -8,8 +8,7 @@ import { MemoryReader, noise, ROOT, text } from "./helpers.ts";
 /** The bytes that rio.ts has as text. */
 async function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
   const code = await Deno.readTextFile(`${ROOT}/rio.ts`);
-  const [, lines] = /const WASM =([^;]*);/.exec(code)!;
-  const base64 = [...lines.matchAll(/"([^"]*)"/g)].map(([, part]) => part).join("");
+  const [, base64] = /const WASM = `([^`]*)`/.exec(code)!;
   return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 }
 
