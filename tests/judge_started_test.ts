@@ -46,6 +46,7 @@ const LECTURE: [program: string, ...fails: string[]][] = [
     "a thousand lines in one write come back",
     "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back",
     "a client that reads late gets every byte",
+    "each client gets its own bytes",
     "half a line holds up nobody else",
     "more than a thousand clients at once are served",
     ...RST,

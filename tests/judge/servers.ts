@@ -4,8 +4,8 @@ import { rioWriten } from "@netp/rio/rio";
 
 /** What is wrong with a server; nothing, if empty. */
 export interface Wrong {
-  /** What comes back for a line; `silent` clients so far have sent nothing. */
-  line?: (line: string, silent: number) => string;
+  /** What comes back for a line. */
+  line?: (line: string) => string;
   /** A client after which the next is turned away. */
   turns?: (last: Ended) => boolean;
   /** A client that is turned away: its number, from 0 on. */
@@ -40,7 +40,6 @@ export class EchoServer implements AsyncDisposable {
   readonly #open = new Set<Deno.TcpConn>();
   readonly #loops: Promise<void>[];
   #count = 0;
-  #silent = 0;
   #turn = false;
   #lock = Promise.resolve();
 
@@ -83,7 +82,6 @@ export class EchoServer implements AsyncDisposable {
   }
 
   #turnNext(ended: Ended): void {
-    if (ended.lines === 0 && !ended.half && ended.failed === undefined) this.#silent++;
     this.#turn ||= this.#wrong.turns?.(ended) ?? false;
   }
 
@@ -110,12 +108,12 @@ export class EchoServer implements AsyncDisposable {
         ended.lines += whole.length;
         if (half === "") unlock = void unlock?.();
         ended.failed = "write";
-        const out = whole.map((text) => line(text, this.#silent));
+        const out = whole.map((text) => line(text));
         for (const text of byLine ? out : [out.join("")]) await write(text);
         ended.failed = "read";
       }
       ended.failed = undefined;
-      await write(line(half, this.#silent) + (last?.(ended.lines) ?? ""));
+      await write(line(half) + (last?.(ended.lines) ?? ""));
     } catch {
       // `failed` says where.
     } finally {

@@ -32,7 +32,9 @@ export async function atOnce<T, R>(all: T[], work: (one: T) => Promise<R>): Prom
   const worker = async () => {
     for (let i; (i = next++) < all.length;) results[i] = await work(all[i]);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  // If one fails, the others end first: what they have open isn't the next test's.
+  const done = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
+  for (const worker of done) if (worker.status === "rejected") throw worker.reason;
   return results;
 }
 

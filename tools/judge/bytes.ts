@@ -45,8 +45,9 @@ export function show(data: Uint8Array): string {
 
 /** Describes how `came` differs from `expected`; undefined if it is a prefix of it. */
 export function difference(expected: Uint8Array, came: Uint8Array): string | undefined {
-  const at = came.findIndex((byte, i) => byte !== expected[i]);
-  if (at < 0) return undefined;
+  let at = 0;
+  while (at < came.length && came[at] === expected[at]) at++;
+  if (at === came.length) return undefined;
   const from = Math.max(0, at - 8);
   return `${show(came.subarray(from, from + 40))} came back, not ${
     show(expected.subarray(from, from + 40))

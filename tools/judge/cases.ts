@@ -1,5 +1,5 @@
 /** All cases, in the order they run. Add a new case to one of these lists. */
-import { ENDS, RESETS } from "./ends.ts";
+import { ENDS, FINS, RESETS } from "./ends.ts";
 import { LINES } from "./lines.ts";
 import { SEVERAL } from "./several.ts";
 import { STARTED } from "./started.ts";
@@ -7,4 +7,4 @@ import type { Case } from "./case.ts";
 import type { Trial } from "./trial.ts";
 
 /** The cases for a server. */
-export const CASES: Case<Trial>[] = [...LINES, ...ENDS, ...SEVERAL, ...RESETS, ...STARTED];
+export const CASES: Case<Trial>[] = [...LINES, ...FINS, ...SEVERAL, ...ENDS, ...RESETS, ...STARTED];

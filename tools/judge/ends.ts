@@ -1,9 +1,11 @@
 /** Cases about how a connection ends, and whether the next client is served. */
-import { sleep } from "../../net/time.ts";
-import { lines } from "./bytes.ts";
+import { sleep, within } from "../../net/time.ts";
+import { bytes, lines } from "./bytes.ts";
 import { type Case, Failure } from "./case.ts";
 import { CROWD, type Trial } from "./trial.ts";
 
+/** The most bytes to send to a server without reading, while it keeps taking them. */
+const UNREAD = 32_000_000;
 /** How many times to try a race. */
 const TIMES = 5;
 /** Milliseconds in which a thread that fails has ended its server, busy as the machine may be. */
@@ -11,7 +13,8 @@ const LATE = 100;
 
 const SIGPIPE = "CS:APP 11.6, aside: prematurely closed connections; signal(7)";
 
-export const ENDS: Case<Trial>[] = [
+/** Cases about FIN, before those of several clients. */
+export const FINS: Case<Trial>[] = [
   {
     name: "FIN at once is answered by FIN",
     did: "connected, sent FIN, and read to the end",
@@ -49,6 +52,44 @@ export const ENDS: Case<Trial>[] = [
       await client.endsHere();
     },
   },
+  {
+    name: "a client that reads late gets every byte",
+    did:
+      "sent lines and read nothing until the server stood still, sent FIN, and read all by and by",
+    means:
+      "a short write isn't gone on with, or EAGAIN is taken for done; or what is still to be " +
+      "written is thrown away at the end",
+    read: "CS:APP 10.5.1, rio_writen; write(2)",
+    async run(t) {
+      const client = await t.connect();
+      const block = bytes(lines(10_000, 13_000));
+      const before = await t.started?.held();
+      let [blocks, still, sending] = [0, false, Promise.resolve()];
+      for (; !still && !t.late && blocks * block.length < UNREAD; blocks++) {
+        sending = client.send(block);
+        sending.catch(() => {}); // an error of what comes back says more
+        still = await within(t.quiet, sending.then(() => true)) === undefined;
+      }
+      const after = await t.started?.held();
+      const finished = sending.then(() => client.finish());
+      finished.catch(() => {});
+      for (let n = 0; n < blocks; n++) {
+        await client.expect(block);
+        await sleep(2); // more slowly than the server writes
+      }
+      await finished;
+      await client.endsHere();
+      const took = `${(blocks * block.length / 1e6).toFixed(1)} MB`;
+      // The bytes may be in the kernel's buffers, whose sizes the server doesn't set.
+      if (!still && before && after && after.memory - before.memory > UNREAD / 2) {
+        throw new Failure(`it took ${took}, and kept it in memory`);
+      }
+      return still ? `it stood still after ${took}` : `it took ${took} and didn't stand still`;
+    },
+  },
+];
+
+export const ENDS: Case<Trial>[] = [
   {
     name: "after 200 that connect and close the next client is served",
     did: "opened 200 connections and closed each at once",

@@ -4,6 +4,10 @@ import { type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
 import { MARKS } from "./marks.ts";
 import { meaning, meaningOfEnd, mistake } from "./seen.ts";
 
+/** What is said of a case for which the server is too slow, and how long the next may take. */
+const SLOW = "too slow to tell";
+const SLOW_WAITS = 2;
+
 /** The result of a case. */
 export interface Result {
   name: string;
@@ -22,14 +26,14 @@ export interface Result {
 /** What the runner needs of the server or client under test. */
 export interface Subject extends AsyncDisposable {
   timeout: number;
-  /** Begins a case. */
-  begin(): void;
+  /** Begins a case, which may take `most` milliseconds. */
+  begin(most: number): void;
   /** Ends a case: closes what it left open. */
   end(): Promise<void>;
   /** How the server ended; undefined if it runs, or if that can't be known. */
   ended?(): Promise<string | undefined>;
-  /** How far the case has come, if that is known. */
-  progress?(): string;
+  /** How many bytes have come back in the case. */
+  progress?(): number;
   /** Makes the server or client ready again after a failure; false if that is impossible. */
   recover(): Promise<boolean>;
 }
@@ -43,6 +47,7 @@ export async function* tryAll<T extends Subject>(
   const end = performance.now() + total;
   const failures: Failed[] = [];
   let [gone, since]: (string | undefined)[] = [];
+  let waits = WAITS;
   for (const { name, run, fatal } of cases) {
     if (gone === undefined && performance.now() >= end) {
       gone = `the trial's ${seconds(total)} are over`;
@@ -52,8 +57,8 @@ export async function* tryAll<T extends Subject>(
       continue;
     }
     const start = performance.now();
-    t.begin();
-    const most = Math.min(WAITS * t.timeout, end - start);
+    const most = Math.min(waits * t.timeout, end - start);
+    t.begin(most);
     const tried: Omit<Result, "name" | "ms"> = await tryOne(t, run, most);
     if (tried.verdict === "failed" && performance.now() >= end) {
       await t.end();
@@ -68,6 +73,7 @@ export async function* tryAll<T extends Subject>(
     }
     const what = mistake(ended ?? tried.saw ?? "");
     if (tried.verdict === "failed") tried.means ??= meaning(tried.saw!);
+    if (tried.verdict === "skipped" && tried.saw?.startsWith(SLOW)) waits = SLOW_WAITS;
     await t.end();
     const result = { name, ...tried, ms: Math.round(performance.now() - start) };
     if (result.verdict === "failed") {
@@ -113,8 +119,11 @@ async function tryOne<T extends Subject>(
     if (done !== undefined) return { verdict: "passed", saw: done.saw || undefined };
     await t.end();
     await running.catch(() => {}); // ends, because each of its waits is bounded
-    const progress = t.progress?.() ?? "";
-    return { verdict: "failed", saw: `not over after ${seconds(most)}${progress}` };
+    const came = t.progress?.() ?? 0;
+    // Nothing was awaited in vain, so a server that answers is only slow.
+    return came > 0
+      ? { verdict: "skipped", saw: `${SLOW}: ${came} bytes came back in ${seconds(most)}` }
+      : { verdict: "failed", saw: `not over after ${seconds(most)}` };
   } catch (error) {
     if (error instanceof Failure) return { verdict: "failed", saw: error.message };
     if (error instanceof Skip) return { verdict: "skipped", saw: error.message };

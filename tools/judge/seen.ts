@@ -29,6 +29,23 @@ const SEEN: [saw: RegExp, means: string][] = [
     "it waits on when nothing more can come: at the end of its input, or of the connection, it ends",
   ],
   [
+    /^(?!.*ended).*(Connection reset|Broken pipe)/,
+    "it closes with RST, and what is on its way is lost: bytes are left unread, though FIN comes " +
+    "behind them, or SO_LINGER is 0, or the connection is destroyed (destroy, abort), not ended",
+  ],
+  [
+    /^(?!.*ended).*(refused|REFUSED)/,
+    "nobody listens any more: listenfd is closed, or accept isn't in a loop",
+  ],
+  [
+    /^nothing came for .*: its end/,
+    "connfd isn't closed, or not by every process that holds it: after fork the parent has it too",
+  ],
+  [
+    /kept it in memory/,
+    "what isn't read is all kept in memory: while nothing can be written, nothing is to be read",
+  ],
+  [
     /a NUL that nobody sent/,
     "one byte too many is written: the NUL behind the string is no part of it",
   ],

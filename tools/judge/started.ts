@@ -10,13 +10,17 @@ import { CROWD_BATCH, MANY, type Trial } from "./trial.ts";
 const SOME_PROCESSES = 50;
 /** Clients at once: more than select can have. */
 const THOUSAND = 1100;
+/** Clients that connect at the same time. */
+const AT_ONCE = 10;
 /** Clients that reset. */
 const RESETS = 40;
 /** The most clients, or lines, to find out whether memory stops growing. */
 const MOST_CLIENTS = 3000;
 /** Lines of one client between two looks at the memory, and how many looks. */
-const LINES = 1500;
+const LINES = 600;
 const LOOKS = 4;
+/** Lines after which stdio, which may hold 8 KiB back, has written the first. */
+const FILL = 600;
 /** Clock ticks, of 10 ms, that a server may take while nothing happens. */
 const SOME_TICKS = 1;
 /** How often to look whether a server that isn't asleep falls asleep. */
@@ -110,28 +114,33 @@ export const STARTED: Case<Trial>[] = [
       if (many < MANY) throw new Skip(`it serves ${many} at a time`);
       const limit = server.descriptorLimit();
       if (limit < THOUSAND + 100) throw new Skip(`it may have ${limit} descriptors`);
-      const clients = [];
-      let served = 0;
-      for (; served < THOUSAND && !t.late; served++) {
-        const client = await t.connect();
-        clients.push(client);
-        try {
-          await client.send("one of many\n");
-          if (served > 0 && await client.next(t.quiet) === "nothing") break;
-          await client.expect("one of many\n");
-        } catch (error) {
-          // Some servers turn away whom they have no room for.
-          if (!(error instanceof Failure) || await t.ended() !== undefined) throw error;
-          break;
-        }
+      const first = await t.connect();
+      await first.ask("one of many\n");
+      let [served, away, silent] = [1, 0, 0];
+      while (away + silent === 0 && served < THOUSAND && !t.late) {
+        const some = Array.from({ length: Math.min(AT_ONCE, THOUSAND - served) }, async () => {
+          try {
+            const client = await t.connect();
+            await client.send("one of many\n");
+            if (await client.next(t.timeout / 2) === "nothing") return silent++;
+            await client.expect("one of many\n");
+            served++;
+          } catch (error) {
+            // Some servers turn away whom they have no room for.
+            if (!(error instanceof Failure) || await t.ended() !== undefined) throw error;
+            away++;
+          }
+        });
+        await Promise.all(some);
       }
-      await clients[0].ask("the first of many\n");
-      if (served >= 1000 && served < 1030 && !t.late) {
+      await first.ask("the first of many\n");
+      if (served >= 1000 && served < 1030 && silent > 0) {
         throw new Failure(`it serves ${served} at once, and not one more`);
       }
       await t.end();
       t.begin();
       await (await t.connect()).ask("after so many\n");
+      if (away > 0) return `it serves ${served} at once, and turns others away`;
       if (served < THOUSAND) return `it serves ${served} at once`;
     },
   },
@@ -174,10 +183,14 @@ export const STARTED: Case<Trial>[] = [
       await restart(t);
       const client = await t.connect();
       const asked = ["hello\n", "\n", "a NUL\0 in it\n", longLine(300)];
-      while (asked.length < 600) asked.push("x".repeat(asked.length % 50) + "\n");
-      let n = 0;
+      while (asked.length < 20) asked.push("x".repeat(asked.length) + "\n");
       try {
-        for (; n < asked.length && !t.late; n++) await client.ask(asked[n]);
+        for (const line of asked) await client.ask(line);
+        // Stdio writes to a pipe by 4096 bytes.
+        await client.ask("y\n".repeat(FILL));
+        for (let n = 0; counts().length < asked.length && n < FILL && !t.late; n++) {
+          await client.ask("z\n");
+        }
       } catch (error) {
         if (error instanceof Failure) throw new Skip(`a line doesn't come back: ${error.message}`);
         throw error;
@@ -185,10 +198,15 @@ export const STARTED: Case<Trial>[] = [
       await client.leave();
       await until(() => counts().length >= asked.length, t.quiet);
       const printed = counts();
-      const at = printed.findIndex((n, i) => n !== asked[i]?.length);
-      if (at < 0) return n < asked.length ? `it echoed ${n} of ${asked.length} lines in time` : "";
-      const line = at < asked.length ? `a line of ${asked[at].length} bytes` : "a line too many";
-      throw new Failure(`it printed ${printed[at]} for ${line}`);
+      const at = printed.findIndex((n, i) => i < asked.length && n !== asked[i].length);
+      if (at < 0 && printed.length >= asked.length) return;
+      if (at < 0 && t.late) {
+        return `it has printed ${printed.length} counts in the time of the case`;
+      }
+      if (at < 0) {
+        throw new Failure(`it printed ${printed.length} counts for more than ${FILL} lines`);
+      }
+      throw new Failure(`it printed ${printed[at]} for a line of ${asked[at].length} bytes`);
     },
   },
   {
@@ -216,8 +234,7 @@ export const STARTED: Case<Trial>[] = [
       const client = await t.connect();
       await client.ask("a line\n");
       await server.stop();
-      await client.end();
-      client.close();
+      await client.leave();
       t.renew(await server.restart());
       await (await t.connect()).ask("a line\n");
     },

@@ -42,6 +42,7 @@ export class Trial {
   #served = false;
   #over = false;
   #start = 0;
+  #most = Infinity;
   readonly #known = new Map<string, unknown>();
 
   /**
@@ -64,11 +65,12 @@ export class Trial {
 
   /** Whether half of the case's time is over, so that repetitions should stop. */
   get late(): boolean {
-    return performance.now() - this.#start > WAITS / 2 * this.timeout;
+    return performance.now() - this.#start > this.#most / 2;
   }
 
-  /** Begins a case. */
-  begin(): void {
+  /** Begins a case, which may take `most` milliseconds. */
+  begin(most: number = WAITS * this.timeout): void {
+    this.#most = most;
     this.#over = false;
     this.#start = performance.now();
     this.#connections = 0;
@@ -114,8 +116,9 @@ export class Trial {
     this.#came += n;
   }
 
-  progress(): string {
-    return this.#came > 0 ? `: ${this.#came} bytes had come back, slowly` : "";
+  /** How many bytes have come back in the case. */
+  progress(): number {
+    return this.#came;
   }
 
   /** Closes all connections, and kills the server if judge started it. */
@@ -281,7 +284,7 @@ export class Trial {
   }
 
   /**
-   * Sends hundreds of clients, one after the other, or fewer if time runs out. Returns how many,
+   * Sends hundreds of clients, two at a time, or fewer if time runs out. Returns how many,
    * and what the server held after the first few and then after each batch.
    */
   async crowd(): Promise<{ clients: number; looks: { clients: number; held: Held }[] }> {
@@ -302,20 +305,24 @@ export class Trial {
     });
   }
 
-  /** Sends `n` clients, one after the other, after so many `before`; fewer if time runs out. */
+  /** Sends `n` clients, two at a time, after so many `before`; fewer if time runs out. */
   async clients(before: number, n: number): Promise<number> {
-    for (let i = 1; i <= n; i++) {
-      const client = await this.connect();
-      try {
-        await client.ask(`client ${before + i} of many\n`);
-      } catch (error) {
-        if (error instanceof Failure) error.message = `client ${before + i}: ${error.message}`;
-        throw error;
-      }
-      client.close();
-      if (this.late) return i;
-    }
-    return n;
+    let last = before;
+    const some = async () => {
+      do {
+        const number = ++last;
+        const client = await this.connect();
+        try {
+          await client.ask(`client ${number} of many\n`);
+        } catch (error) {
+          if (error instanceof Failure) error.message = `client ${number}: ${error.message}`;
+          throw error;
+        }
+        client.close();
+      } while (last < before + n && !this.late);
+    };
+    await Promise.all([some(), some()]);
+    return last - before;
   }
 
   /** Whether the server still answers: with any byte, or by closing the connection. */
