@@ -71,11 +71,12 @@ export const FINS: Case<Trial>[] = [
         still = await within(t.quiet, sending.then(() => true)) === undefined;
       }
       const after = await t.started?.held();
-      const finished = sending.then(() => client.finish());
+      let all = false;
+      const finished = sending.then(() => client.finish()).then(() => all = true);
       finished.catch(() => {});
       for (let n = 0; n < blocks; n++) {
         await client.expect(block);
-        await sleep(2); // more slowly than the server writes
+        if (all) await sleep(2); // more slowly than the server writes
       }
       await finished;
       await client.endsHere();
