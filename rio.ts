@@ -471,13 +471,15 @@ class LineBuffer {
 
   /**
    * Makes room for a read after the bytes that are left. The buffer grows if the last read filled
-   * it, up to `max` or as far as a call needs that asks for more, and shrinks if they fit.
+   * it, up to `max` or as far as a call needs that asks for more. It shrinks to 64 KiB if what is
+   * left fits a small one, and to that if all of the last read had.
    */
   room(): Uint8Array {
     const from = this.pos;
     const left = this.end - from;
     const { length } = this.bytes;
-    let size = left < this.#min ? this.#min : length;
+    const enough = this.end < this.#min ? this.#min : Math.max(this.#min, GROWN_BUFSIZE);
+    let size = left < this.#min ? Math.min(length, enough) : length;
     if (this.end === length) size = Math.max(2 * left, length, GROWN_BUFSIZE);
     size = left < this.max ? Math.min(size, this.max) : Math.max(2 * left, length);
     if (from > 0 || size !== length) {

@@ -39,6 +39,13 @@ export const MUTANTS: Mutant[] = [
   ...of(
     "rio.ts",
     [
+      "a grown buffer is made anew for each large read",
+      "this.end < this.#min ? this.#min",
+      "true ? this.#min",
+      "rio",
+      "has grown stays",
+    ],
+    [
       "an abort between two reads of one call is lost",
       "          signal?.throwIfAborted();\n          const n",
       "          const n",

@@ -990,6 +990,28 @@ Deno.test("the buffer grows to what maxline needs, by doubling, and shrinks back
   assertEquals(await rio.readline(), null);
 });
 
+Deno.test("a buffer that has grown stays while reads need it, and shrinks after a small one", async () => {
+  const reads = [8192, 40_000, 65_536, 20_000, 9000, 100, 100];
+  const rooms: ArrayBufferLike[] = [];
+  const rio = new Rio({
+    read(p) {
+      rooms.push(p.buffer);
+      const n = Math.min(reads.shift() ?? 0, p.length);
+      p.fill(0x0a, 0, n);
+      return Promise.resolve(n || null);
+    },
+  });
+  const lengths: number[] = [];
+  while (await rio.ready()) rio.takeLines(new Uint8Array(65_536), lengths);
+  assertEquals(rooms.map((room) => room.byteLength), [
+    8192,
+    ...Array(5).fill(65_536),
+    8192,
+    8192,
+  ]);
+  assertEquals(new Set(rooms).size, 3, "one of each size, and the small one anew");
+});
+
 Deno.test("a line of maxline bytes isn't too long, whatever ends it", async () => {
   for (const chunk of [1, 2, 4, 9]) {
     for (const bufsize of [4, 100, undefined]) {
