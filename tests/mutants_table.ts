@@ -231,6 +231,13 @@ export const MUTANTS: Mutant[] = [
   ...of(
     "server/accept_queue.ts",
     [
+      "the port stays open as long as clients come",
+      "if (this.#hurried) await this.#acceptAll();",
+      "",
+      "serve",
+      "behind a whole backlog",
+    ],
+    [
       "who waits in the queue is reset",
       "this.#waiting && this.#calls === calls ? quiet + 1 : 0",
       "quiet + 1",

@@ -556,9 +556,10 @@ Deno.test("after stop who shakes hands is still accepted, and then nobody", asyn
 
   const other = listen().listenfd;
   const served = other.accept();
-  const client = openTlsClientfd(LOCAL, other.addr.port, { caCerts: [ca] });
+  const silent = await openClientfd(LOCAL, other.addr.port);
   while (other.handshaking === 0) await turn();
-  other.stop(true);
+  await other.stop(true);
+  const client = startTlsClientfd(silent, LOCAL, { caCerts: [ca] });
   (await served)[Symbol.dispose]();
   (await client).close();
   other.close();
