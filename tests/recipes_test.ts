@@ -33,6 +33,13 @@ function serveOnce(serve: (connfd: Deno.TcpConn, rio: Rio) => Promise<void>): nu
   return listenfd.addr.port;
 }
 
+Deno.test("text keeps its byte order mark, in README too; JSON may have none", async () => {
+  const pages = page + await Deno.readTextFile(`${ROOT}/README.md`);
+  const careless = [...pages.matchAll(/.*new TextDecoder\(\).*/g)].map(([line]) => line.trim());
+  const json = "for await (const line of rio) yield JSON.parse(new TextDecoder().decode(line));";
+  assertEquals(careless, [json]);
+});
+
 Deno.test("recipe: many lines", async () => {
   const { longest } = await recipe("Many lines");
   for (const chunk of [1, 4, 100]) {
