@@ -104,6 +104,7 @@ const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
   [""],
   ["lines", "each line comes out once"],
   ["format", "text comes out as it was"],
+  ["nul", "NUL comes out"],
   ["read", "a line that comes back a byte at a time comes out whole"],
   ["long", "a line longer than MAXLINE comes out whole"],
   ["newline", "a last line without a newline comes out"],
@@ -118,6 +119,8 @@ const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
     "'stale at once'",
     "when the server closes without an answer the client ends, and prints nothing stale",
   ],
+  ["busy", "it sleeps while it waits for an answer"],
+  ["exit", "a reset is told by the exit code"],
 ];
 
 Deno.test({
@@ -127,13 +130,15 @@ Deno.test({
     assertEquals(WRONG_CLIENTS.flatMap(([, ...fails]) => fails), CLIENT_CASES.map((c) => c.name));
     const bin = await Deno.makeTempDir();
     await Promise.all(["wrong_client", "echoclient"].map((program) => compile(program, bin)));
-    const [, , , , , newline, closed, , , , silent] = WRONG_CLIENTS.map(([, fails]) => fails);
+    const [, , , nul, , , newline, closed, , , , silent, , exit] = WRONG_CLIENTS.map(([, fails]) =>
+      fails
+    );
     const commands = [
       ...WRONG_CLIENTS.map(([wrong, ...fails]) => [
         `${bin}/wrong_client {host} {port} ${wrong}`,
         ...fails,
       ]),
-      [`${bin}/echoclient {host} {port}`, newline, closed, silent],
+      [`${bin}/echoclient {host} {port}`, nul, newline, closed, silent, exit],
       [`${Deno.execPath()} run --allow-net ${ROOT}/client.ts {host} {port}`],
     ];
     await atOnce(commands, async ([command, ...fails]) => {

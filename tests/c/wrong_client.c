@@ -1,6 +1,7 @@
 /* An echo client that ends as it should. Its third argument says what is wrong with it; nothing, if
    there is none. */
 #include "csapp.h"
+#include <poll.h>
 
 static const char *wrong = "";
 static int lines = 0; /* that have come back */
@@ -24,19 +25,35 @@ static void drain(rio_t *rp)
     }
 }
 
+/* Reads a line, or a part of one, with whatever bytes it has. */
+static size_t get(char *buf)
+{
+    size_t n = 0;
+    int c;
+
+    while (n < MAXLINE - 1 && (c = getchar()) != EOF) {
+        buf[n++] = c;
+        if (c == '\n')
+            break;
+    }
+    return n;
+}
+
 int main(int argc, char **argv)
 {
     char buf[MAXLINE];
     rio_t rio;
+    size_t sent;
     ssize_t n;
+    int failed = 0;
     int clientfd = Open_clientfd(argv[1], argv[2]);
 
     if (argc > 3)
         wrong = argv[3];
     signal(SIGPIPE, SIG_IGN);
     rio_readinitb(&rio, clientfd);
-    while (fgets(buf, MAXLINE, stdin) != NULL) {
-        size_t sent = strlen(buf);
+    while ((sent = get(buf)) > 0) {
+        struct pollfd answer = { clientfd, POLLIN, 0 };
         if (rio_writen(clientfd, buf, sent) < 0)
             break;
         if (is("long") && sent == MAXLINE - 1)
@@ -46,9 +63,13 @@ int main(int argc, char **argv)
             drain(&rio);
             break;
         }
+        while (is("busy") && poll(&answer, 1, 0) == 0)
+            ;
         n = is("read") ? read(clientfd, buf, MAXLINE) : rio_readlineb(&rio, buf, MAXLINE);
         if (n == 0 && !is(lines > 0 ? "stale" : "stale at once"))
             break;
+        if (n < 0)
+            failed = !is("exit");
         if (n < 0 && !is("reset"))
             break;
         lines++;
@@ -56,10 +77,12 @@ int main(int argc, char **argv)
             continue;
         if (is("format") && strncmp(buf, "100 %", 5) == 0)
             fputs("100 0 \n", stdout);
+        else if (is("nul"))
+            fwrite(buf, 1, strnlen(buf, n), stdout);
         else
             fwrite(buf, 1, n > 0 && !is("count") ? (size_t)n : sent, stdout);
     }
     if (!is("read"))
         drain(&rio);
-    return 0;
+    return failed;
 }

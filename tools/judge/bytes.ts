@@ -43,10 +43,16 @@ export function show(data: Uint8Array): string {
   return `"${text}"${data.length > 40 ? " ..." : ""}`;
 }
 
-/** Describes how `came` differs from `expected`; undefined if it is a prefix of it. */
-export function difference(expected: Uint8Array, came: Uint8Array): string | undefined {
+/** Where `came` first differs from `expected`: its length, if it is a prefix. */
+export function firstDifference(expected: Uint8Array, came: Uint8Array): number {
   let at = 0;
   while (at < came.length && came[at] === expected[at]) at++;
+  return at;
+}
+
+/** Describes how `came` differs from `expected`; undefined if it is a prefix of it. */
+export function difference(expected: Uint8Array, came: Uint8Array): string | undefined {
+  const at = firstDifference(expected, came);
   if (at === came.length) return undefined;
   const from = Math.max(0, at - 8);
   return `${show(came.subarray(from, from + 40))} came back, not ${
@@ -58,10 +64,10 @@ export function difference(expected: Uint8Array, came: Uint8Array): string | und
 const PREFIX = 40;
 
 /** A guess at what causes a difference. */
-function hint(expected: Uint8Array, came: Uint8Array, at: number): string {
+export function hint(expected: Uint8Array, came: Uint8Array, at: number): string {
   const [want, got] = [expected[at], came[at]];
   for (let more = 1; more <= PREFIX && at + more < came.length; more++) {
-    const rest = came.subarray(at + more);
+    const rest = came.subarray(at + more, expected.length + more);
     if (!rest.every((byte, i) => byte === expected[at + i])) continue;
     const added = came.subarray(at, at + more);
     if (added.every((byte) => byte === 10)) return ": a newline that nobody sent";

@@ -3,6 +3,11 @@
 /** The most time a case may take, as a multiple of the timeout of one wait. */
 export const WAITS = 6;
 
+/** Clock ticks, of 10 ms, that a program may take while it waits. */
+export const SOME_TICKS = 1;
+/** How often to look whether a program that isn't asleep falls asleep. */
+export const WINDOWS = 5;
+
 /** A case failed: the message says what was seen. */
 export class Failure extends Error {}
 /** A case can't run: the message says why. */

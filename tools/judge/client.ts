@@ -2,10 +2,10 @@
 import { openListenfd } from "../../server.ts";
 import { sleep, within } from "../../net/time.ts";
 import { Rio, rioWriten } from "../../rio.ts";
-import { bytes, longLine, text } from "./bytes.ts";
+import { bytes, firstDifference, hint, longLine, show, text } from "./bytes.ts";
 import { command, Program } from "./process.ts";
 import type { Subject } from "./run.ts";
-import { type Case, Failure, seconds } from "./case.ts";
+import { type Case, Failure, seconds, Skip, SOME_TICKS, WINDOWS } from "./case.ts";
 
 const HOST = "127.0.0.1";
 /** Bytes of a line that fgets reads in two pieces. */
@@ -31,7 +31,6 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
         await client.prints(line);
       }
       await client.ends(connfd);
-      for (const line of ["first", "second", "third"]) client.printed(line, 1);
       client.printedAll("first\nsecond\nthird\n");
       return client.finding();
     },
@@ -51,6 +50,30 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       await client.ends(connfd);
       client.printedAll(sent);
       return client.finding();
+    },
+  },
+  {
+    name: "NUL comes out",
+    did: "typed a line with a NUL in it, and sent it back",
+    means: "the line is taken for a string, which ends at NUL: fgets and strlen, or fputs",
+    read: "CS:APP 10.5.2: text and binary data; string(3)",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      const line = "before\0after\n";
+      await client.type(line);
+      let sent = "";
+      while (sent.length < line.length) {
+        const part = await connfd.read(line.length - sent.length);
+        if (part === "") break;
+        sent += part;
+      }
+      if (sent !== line) {
+        throw new Failure(`it sent ${show(bytes(sent))}, not ${show(bytes(line))}`);
+      }
+      await connfd.send(line);
+      await client.prints(line);
+      await client.ends(connfd);
+      client.printedAll(line);
     },
   },
   {
@@ -110,7 +133,10 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       await connfd.send(sent);
       const more = await connfd.rest(t.timeout / 10);
       if (more !== "") throw new Failure(`it sent ${JSON.stringify(more)} behind the text`);
-      await client.ends(connfd);
+      connfd.closeAtEnd();
+      if (await within(t.timeout, client.ended) === undefined) {
+        throw new Failure(`it waits, ${seconds(t.timeout)} after its text has come back`);
+      }
       client.printed("no newline", 1);
       return client.finding();
     },
@@ -191,6 +217,40 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       await client.ends(connfd);
       client.printed("a line", 0);
       return `it ${patient ? "waits for an answer" : "gives up"}; ${client.finding()}`;
+    },
+  },
+  {
+    name: "it sleeps while it waits for an answer",
+    did: "typed a line, didn't answer for a while, and measured the client's CPU time",
+    means: "it asks over and over whether something has come, instead of waiting in read",
+    read: "CS:APP 12.2, select waits; proc(5)",
+    async run(t) {
+      const { client, connfd } = await t.start();
+      await client.type("a line\n");
+      const line = await connfd.line();
+      let took = Infinity;
+      for (let n = 0; took > SOME_TICKS && n < WINDOWS; n++) {
+        const before = client.ticks();
+        await sleep(t.timeout / 10);
+        took = client.ticks() - before;
+      }
+      await connfd.send(line);
+      await client.ends(connfd);
+      if (took > SOME_TICKS) {
+        throw new Failure(`it took ${took * 10} ms of CPU time in ${t.timeout / 10} ms`);
+      }
+    },
+  },
+  {
+    name: "a reset is told by the exit code",
+    did: "typed a line, reset the connection (SO_LINGER 0, by node:net), and looked how it ended",
+    means: "an error isn't told to who runs the client: a shell sees success in exit code 0",
+    read: "CS:APP 8.4.6: exit; csapp.c, unix_error",
+    async run(t) {
+      const client = await t.startAndReset("a line\n");
+      await client.ends();
+      if (client.finding() === "exit code 0") throw new Failure("exit code 0, and no answer");
+      return client.finding();
     },
   },
 ];
@@ -279,6 +339,13 @@ class ClientProgram extends Program {
     this.#timeout = timeout;
   }
 
+  /** The CPU time it has taken so far, in clock ticks. */
+  ticks(): number {
+    const { group } = this;
+    if (group === undefined) throw new Skip("only with --allow-all: it looks into /proc");
+    return group.running().reduce((sum, { ticks }) => sum + ticks, 0);
+  }
+
   has(text: string): boolean {
     return this.stdout.includes(text);
   }
@@ -322,13 +389,10 @@ class ClientProgram extends Program {
   printedAll(text: string): void {
     const { stdout } = this;
     if (stdout === text) return;
-    const at = Array.from(text).findIndex((c, i) => c !== stdout[i]);
-    const from = at < 0 ? text.length : at;
-    throw new Failure(
-      `it printed ${JSON.stringify(stdout.slice(0, 80))}, not ${
-        JSON.stringify(text)
-      } (byte ${from})`,
-    );
+    const [expected, came] = [bytes(text), bytes(stdout)];
+    const at = firstDifference(expected, came);
+    const line = expected.subarray(0, expected.indexOf(10, at) + 1); // the one that differs
+    throw new Failure(`it printed ${show(came)}, not ${show(expected)}${hint(line, came, at)}`);
   }
 
   /** Describes how it exited. */

@@ -74,6 +74,7 @@ const ONCE = "each line comes out once";
 const CLIENT: typeof SERVER = [
   [ONCE, "basic", 5],
   ["text comes out as it was", "basic", 2],
+  ["NUL comes out", "robust", 1],
   ["a line that comes back a byte at a time comes out whole", "basic", 2],
   ["a line longer than MAXLINE comes out whole", "basic", 2],
   ["a last line without a newline comes out", "robust", 2],
@@ -90,6 +91,8 @@ const CLIENT: typeof SERVER = [
     "robust",
     2,
   ],
+  ["it sleeps while it waits for an answer", "basic", 1],
+  ["a reset is told by the exit code", "robust", 1],
 ];
 
 /** The case of --require, which no level leaves out. */

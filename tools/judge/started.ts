@@ -2,7 +2,7 @@
 import { sleep } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { SOME_DESCRIPTORS, type Started, until } from "./process.ts";
-import { type Case, Failure, seconds, Skip } from "./case.ts";
+import { type Case, Failure, seconds, Skip, SOME_TICKS, WINDOWS } from "./case.ts";
 import { keepsTimeWait } from "./proc.ts";
 import { CROWD_BATCH, MANY, type Trial } from "./trial.ts";
 
@@ -21,10 +21,6 @@ const LINES = 600;
 const LOOKS = 4;
 /** Lines after which stdio, which may hold 8 KiB back, has written the first. */
 const FILL = 600;
-/** Clock ticks, of 10 ms, that a server may take while nothing happens. */
-const SOME_TICKS = 1;
-/** How often to look whether a server that isn't asleep falls asleep. */
-const WINDOWS = 5;
 
 export const STARTED: Case<Trial>[] = [
   {
