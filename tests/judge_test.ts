@@ -219,6 +219,27 @@ Deno.test("what failed is explained by what was seen", () => {
   assertEquals(meaning("nothing came for 5 s: 0 of 6 bytes came back"), undefined);
 });
 
+Deno.test("a server that answers, but has no time to end a case, is slow and hasn't failed", async () => {
+  let end = () => {};
+  const slow = {
+    timeout: 5,
+    begin() {},
+    end: () => Promise.resolve(end()),
+    recover: () => Promise.resolve(true),
+    progress: () => 3,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const waits = { ...CASES[0], run: () => new Promise<void>((resolve) => end = resolve) };
+  const tried = await Array.fromAsync(tryAll<typeof slow>(slow, [waits, waits]));
+  assertEquals(tried.map(({ verdict, saw }) => [verdict, saw]), [
+    ["skipped", "too slow to tell: 3 bytes came back in 0.03 s"],
+    ["skipped", "too slow to tell: 3 bytes came back in 0.01 s"],
+  ]);
+  slow.progress = () => 0;
+  const [{ verdict, saw }] = await Array.fromAsync(tryAll<typeof slow>(slow, [waits]));
+  assertEquals([verdict, saw], ["failed", "not over after 0.03 s"]);
+});
+
 Deno.test("a long line shows what is often done to one", () => {
   const line = longLine(8191);
   assertEquals([line.length, line.indexOf("\n")], [8191, 8190]);
