@@ -250,12 +250,14 @@ Deno.test({
       assertEquals(await new Program("gcc", args).code(), 0);
       await using server = await startServer("--concurrency=2000", "--quiet");
       // The p99.9 is 2 to 5 times the p50; 700 times and more, each time, where reads take no turns.
-      const ratios = [];
-      do {
+      const ratios: number[] = [];
+      // A busy machine has moments, and seconds in which not all are answered.
+      for (let seconds = 2; !(ratios.at(-1)! < 100) && seconds <= 8; seconds *= 2) {
         const loadgen = new Program(`${dir}/loadgen`, [
           "127.0.0.1",
           `${server.port}`,
-          ..."1000 64 1 2".split(" "),
+          ..."1000 64 1".split(" "),
+          `${seconds}`,
         ]);
         const { stdout } = await runProgram(loadgen);
         const [, p50, p999, bad, closed] = stdout.match(
@@ -263,7 +265,7 @@ Deno.test({
         )!.map(Number);
         assertEquals([bad, closed], [0, 0]);
         ratios.push(p999 / p50);
-      } while (ratios.at(-1)! > 100 && ratios.length < 3); // a busy machine has moments
+      }
       assert(ratios.at(-1)! < 100, `${ratios}`);
     } finally {
       await Deno.remove(dir, { recursive: true });
@@ -401,20 +403,6 @@ for (const flags of ["", "--workers=2"]) {
     }
   });
 }
-
-Deno.test("a client that takes its bytes slowly isn't idle", async () => {
-  await using server = await startServer("--idle-timeout=1", "--quiet");
-  using client = await connect(server.port);
-  const data = new Uint8Array(16 * MiB).fill(0x61);
-  const sending = rioWriten(client.fd, data).then(() => client.fd.closeWrite());
-  // What leaves meanwhile shows only when a third of the kernel's buffer is free again.
-  await new Promise((resolve) => setTimeout(resolve, 2500));
-  let back = 0;
-  const rest = new Uint8Array(MiB);
-  for (let n; (n = await client.fd.read(rest)) !== null;) back += n;
-  await sending;
-  assertEquals(back, data.length);
-});
 
 Deno.test("a library's server without onError serves on while nobody reads standard error", async () => {
   const script = `

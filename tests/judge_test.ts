@@ -118,8 +118,11 @@ Deno.test("for each case there is a wrong server, which fails it (judge:thorough
   assertEquals(Object.keys(WRONG), RUNNING.map(({ name }) => name));
   await atOnce(Object.entries(WRONG), async ([name, wrong]) => {
     const cases = THOROUGH ? RUNNING : RUNNING.filter((c) => c.name === name);
-    const failed = named(await judge(wrong, cases), "failed", "not tried");
-    assert(failed.includes(name), `nothing wrong: ${name}`);
+    const results = await judge(wrong, cases);
+    const failed = named(results, "failed", "not tried");
+    // On a busy machine there may be no time for all of it: then there is a finding.
+    const told = results.find((result) => result.name === name)?.saw !== undefined;
+    assert(failed.includes(name) || told, `nothing wrong: ${name}`);
     assertEquals(await unexpected(failed, [name], (cases) => judge(wrong, cases), CASES), [], name);
   });
 });
@@ -134,7 +137,7 @@ Deno.test("judge.ts tries a server that runs: exit code 0, and plain text where 
   assertMatch(stdout, new RegExp(`^localhost:${server.port}\n\nok    a line comes back\n`));
   assertMatch(
     stdout,
-    /\n30 passed, 10 skipped\n.*it serves 1 at a time; it listens on IPv4 and IPv6\nscore: (\d+) of \1\n$/,
+    /\n30 passed, 10 skipped\n.*it serves 1 at a time; it listens on IPv4 and IPv6.*\nscore: (\d+) of \1\n$/,
   );
   assert(!stdout.includes("\x1b"));
 });
