@@ -146,7 +146,7 @@ export const STARTED: Case<Trial>[] = [
     means: "it asks over and over instead of waiting, or reads on behind EOF",
     read: "CS:APP 12.2, select waits; proc(5)",
     async run(t) {
-      const server = started(t);
+      const server = await restart(t); // the thousand of the case before may still be ending
       for (const who of ["a client says nothing", "nobody is connected"]) {
         const client = await t.connect();
         await client.ask("a line\n");
