@@ -167,7 +167,7 @@ Deno.test({
 
 for (const flags of [[], ["--workers=2"]]) {
   Deno.test(`TLS: nothing that was sent before the end of a drain is lost ${flags}`, async () => {
-    await using server = await startServer(...TLS, ...flags, "--grace=30", "--stats");
+    await using server = await startServer(...TLS, ...flags, "--grace=120", "--stats");
     using client = await connectTls(server.port);
     const data = new Uint8Array(5_008_000).fill(0x61);
     for (let i = 99; i < 5_000_000; i += 100) data[i] = 0x0a;
