@@ -471,8 +471,8 @@ class LineBuffer {
 
   /**
    * Makes room for a read after the bytes that are left. The buffer grows if the last read filled
-   * it, up to `max` or as far as a call needs that asks for more. It shrinks to 64 KiB if what is
-   * left fits a small one, and to that if all of the last read had.
+   * it, up to `max`, or further for a call that asks for more. It shrinks to 64 KiB if what is left
+   * fits the smallest one, and to that if all that the last read had does.
    */
   room(): Uint8Array {
     const from = this.pos;
@@ -502,21 +502,17 @@ class LineBuffer {
     this.ended = count === null;
     const room = this.#room;
     this.#empty = count === null ? 0 : checkRead(count, room.length, this.#empty);
-    const n = count ?? 0;
-    if (room.buffer !== this.bytes.buffer) this.bytes.set(room.subarray(0, n), this.end);
-    this.end += n;
+    if (room.buffer !== this.bytes.buffer) this.bytes.set(room.subarray(0, count ?? 0), this.end);
+    this.end += count ?? 0;
     if (this.#skipping) this.skipLine();
   }
 
-  /**
-   * Returns how many bytes have what is asked for: a line, `limit` bytes, or what is left before EOF;
-   * -1 if it isn't complete yet. A piece doesn't cut a delimiter in two.
-   */
+  /** Returns the bytes of what is asked for, fewer before EOF; -1 if it isn't here yet. */
   find(goal: Goal, limit: number): number {
     const n = goal === "bytes" ? 0 : this.#line(limit);
     if (n > 0) return n;
     if (this.length < limit) return this.ended ? this.length : -1;
-    return goal === "piece" ? limit - this.#begun(limit) : limit;
+    return goal === "piece" ? limit - this.#begun(limit) : limit; // cuts no delimiter in two
   }
 
   /** Returns the length of the first line of at most `limit` bytes, or 0. */
