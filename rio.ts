@@ -376,7 +376,9 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
       next: () => {
         if (options === undefined && this.#wake === undefined) {
           const n = this.#buffer.find(this.#goal, this.#limit);
-          if (n > 0 && n <= this.#maxline) return Promise.resolve({ value: this.#buffer.take(n) });
+          if (n > 0 && n <= this.#maxline) {
+            return Promise.resolve({ value: this.#buffer.take(n), done: false });
+          }
         }
         return this.#get(this.#goal, this.#limit, take, options);
       },
