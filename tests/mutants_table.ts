@@ -116,7 +116,7 @@ export const MUTANTS: Mutant[] = [
       "the delimiter of a line that is skipped comes in two reads",
       "Math.max(left - this.size + 1, 0)",
       "left",
-      "rio_property",
+      "rio",
     ],
     [
       "bytes go to a usrbuf that was transferred",

@@ -584,6 +584,18 @@ Deno.test("a line too long that EOF ends is behind us at EOF", async () => {
   assertEquals(text((await rio.readline())!), "a\n");
 });
 
+Deno.test("the delimiter of a line too long comes in two reads", async () => {
+  for (const reads of [["too long\r", "\nok\r\n"], ["too long", "\r", "\n", "ok\r\n"]]) {
+    const rio = new Rio(new MemoryReader(reads), {
+      maxline: 4,
+      tooLong: "throw",
+      delimiter: "\r\n",
+    });
+    await assertRejects(() => rio.readline(), Deno.errors.InvalidData);
+    assertEquals(text((await rio.readline())!), "ok\r\n");
+  }
+});
+
 Deno.test("the delimiter is any byte", async () => {
   for (const delimiter of [0, 13, 58, 128, 255]) {
     const end = String.fromCharCode(delimiter);
