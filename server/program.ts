@@ -57,10 +57,11 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${plural(active, "connection")} left, ${grace / 1000} s of grace`);
   });
-  // Windows has no SIGUSR1, and its SIGHUP is the end of the console.
+  // Windows has no SIGUSR2, and its SIGHUP is the end of the console. SIGUSR1 is Deno's, since 2.9.2:
+  // it opens a debugger on port 9229, to all users of the machine.
   if (Deno.build.os !== "windows") {
     const started = () => starting.catch(() => undefined);
-    Deno.addSignalListener("SIGUSR1", async () => {
+    Deno.addSignalListener("SIGUSR2", async () => {
       const running = await started();
       if (running !== undefined) log(json(await running.stats()));
     });

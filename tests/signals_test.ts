@@ -1,4 +1,4 @@
-/** SIGINT, SIGTERM and SIGUSR1: what is drained, cut, and lost with whom. */
+/** SIGINT, SIGTERM and SIGUSR2: what is drained, cut, and lost with whom. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { Rio, rioWriten } from "@netp/rio/rio";
@@ -268,11 +268,11 @@ for (
   });
 }
 
-Deno.test("SIGUSR1 prints the counters, and the server goes on", async () => {
+Deno.test("SIGUSR2 prints the counters, and the server goes on", async () => {
   await using server = await startServer("--concurrency=2");
   using client = await connect(server.port);
   await client.ask();
-  server.process.kill("SIGUSR1");
+  server.process.kill("SIGUSR2");
   const [line] = await server.stderr.until(/^\{.*\}$/m);
   assertEquals(JSON.parse(line), {
     accepted: 1,

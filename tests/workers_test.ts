@@ -94,7 +94,7 @@ Deno.test("a thread that fails while it serves is told, and ends the server", as
     ..."0 --workers=2".split(" "),
   ]);
   await program.stderr.until(/^listening on /m);
-  assertEquals(await program.stop("SIGUSR1"), 1);
+  assertEquals(await program.stop("SIGUSR2"), 1);
   assertMatch(program.stderr.text, /^server: a worker failed: .*out of luck$/m);
 });
 
