@@ -4,7 +4,7 @@ import { CASES } from "../tools/judge/cases.ts";
 import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
 import { Started } from "../tools/judge/process.ts";
 import { MARKS } from "../tools/judge/marks.ts";
-import { STARTED } from "../tools/judge/started.ts";
+import { grows, growth, STARTED } from "../tools/judge/started.ts";
 import { tryAll } from "../tools/judge/run.ts";
 import { Trial } from "../tools/judge/trial.ts";
 import { has, Program, ROOT, runProgram } from "./helpers.ts";
@@ -154,6 +154,17 @@ Deno.test({
     });
     await Deno.remove(bin, { recursive: true });
   },
+});
+
+Deno.test("memory that is given back and taken again hasn't grown", () => {
+  const looks = (...kib: number[]) => kib.map((n, i) => ({ after: 600 * i, memory: 1024 * n }));
+  const steady = [looks(5000, 5000, 5000), looks(5000, 5600, 5600), looks(5000, 4900, 4800)];
+  for (const taken of steady) assertEquals(grows(taken), false);
+  // It has fallen, and rises again: what it grew by is counted from where it was lowest.
+  const rises = looks(5000, 4400, 4600, 4800);
+  assertEquals(grows(rises), true);
+  assertMatch(growth(rises, "lines"), /grew by 400 KiB in 1200 lines, 341 bytes each/);
+  assertEquals(grows(looks(5000, 4400, 4800, 4801)), false);
 });
 
 Deno.test("judge says that the server has ended, and how", async () => {

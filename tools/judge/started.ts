@@ -263,11 +263,19 @@ interface Look {
   memory: number;
 }
 
-/** Whether memory still grows: in the last step by a quarter of what it grew by on average. */
-function grows(looks: Look[]): boolean {
-  const [first, last, before] = [looks[0], looks.at(-1)!, looks.at(-2) ?? looks[0]];
+/**
+ * Whether memory still grows: in the last step by a quarter of what it grew by on average since it
+ * was lowest.
+ */
+export function grows(looks: Look[]): boolean {
+  const [first, last, before] = [lowest(looks), looks.at(-1)!, looks.at(-2) ?? looks[0]];
   const rate = (from: Look) => (last.memory - from.memory) / (last.after - from.after);
   return rate(before) > 0 && rate(before) > rate(first) / 4;
+}
+
+/** What was given back isn't growth. */
+function lowest(looks: Look[]): Look {
+  return looks.reduce((least, look) => look.memory < least.memory ? look : least);
 }
 
 /** Whether memory has grown in each step. */
@@ -275,8 +283,9 @@ function everyStep(looks: Look[]): boolean {
   return looks.every(({ memory }, i) => i === 0 || memory > looks[i - 1].memory);
 }
 
-function growth(looks: Look[], what: string): string {
-  const [first, last] = [looks[0], looks.at(-1)!];
+/** How much memory has grown since it was lowest. */
+export function growth(looks: Look[], what: string): string {
+  const [first, last] = [lowest(looks), looks.at(-1)!];
   const [more, n] = [last.memory - first.memory, last.after - first.after];
   return `its memory grew by ${Math.round(more / 1024)} KiB in ${n} ${what}, ` +
     `${Math.round(more / n)} bytes each, and didn't stop growing`;
