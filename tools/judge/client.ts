@@ -101,7 +101,8 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
     read: "fgets(3); CS:APP 10.5.2, rio_readlineb",
     async run(t) {
       const { client, connfd } = await t.start();
-      const line = longLine(LONG);
+      // Its length alone is tried here: printf(buf) and stripping have a case of their own.
+      const line = longLine(LONG).replaceAll(/[% ]/g, ".");
       await client.type(line);
       for (let came = 0; came < LONG;) {
         const part = await connfd.read(LONG - came);
