@@ -167,6 +167,29 @@ Deno.test("memory that is given back and taken again hasn't grown", () => {
   assertEquals(grows(looks(5000, 4400, 4800, 4801)), false);
 });
 
+Deno.test("a server that is busy with the end of a thousand clients may be late for the next", async () => {
+  const late = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+    for (;;) echo(await listener.accept());
+    async function echo(connfd) {
+      const buf = new Uint8Array(4096);
+      for (let n; (n = await connfd.read(buf).catch(() => null)) !== null;) {
+        const line = new TextDecoder().decode(buf.subarray(0, n));
+        if (line.startsWith("after so many")) await new Promise((go) => setTimeout(go, ${
+    1.2 * TIMEOUT
+  }));
+        await connfd.write(buf.subarray(0, n));
+      }
+      connfd.close();
+    }`;
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(file, late);
+  const thousand = STARTED.filter(({ name }) => name.startsWith("more than a thousand"));
+  const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, thousand);
+  const failed = named(await tryIt(), "failed", "not tried");
+  assertEquals(await unexpected(failed, [], tryIt, thousand), []);
+  await Deno.remove(file);
+});
+
 Deno.test("judge says that the server has ended, and how", async () => {
   const dies = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
     for (;;) {
