@@ -1,6 +1,7 @@
 /** judge: each case is failed by a server that is wrong in just this, and by no good one. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CLIENT_CASES } from "../tools/judge/client.ts";
+import { Failure } from "../tools/judge/case.ts";
 import { CASES } from "../tools/judge/cases.ts";
 import { bytes, difference, longLine } from "../tools/judge/bytes.ts";
 import { MARKS } from "../tools/judge/marks.ts";
@@ -220,6 +221,24 @@ Deno.test("what failed is explained by what was seen", () => {
   ];
   for (const [saw, means] of table) assertMatch(meaning(saw) ?? "", means);
   assertEquals(meaning("nothing came for 5 s: 0 of 6 bytes came back"), undefined);
+});
+
+Deno.test("a server that has ended is explained by its end, not by what the next client saw", async () => {
+  const dead = {
+    timeout: 5000,
+    begin() {},
+    end: () => Promise.resolve(),
+    recover: () => Promise.resolve(true),
+    ended: () => Promise.resolve("the server ended by SIGPIPE"),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const run = () => Promise.reject(new Failure("the next client: Connection reset by peer"));
+  for (const fatal of [true, undefined] as const) {
+    const [{ means }] = await Array.fromAsync(
+      tryAll<typeof dead>(dead, [{ ...CASES[0], fatal, run }]),
+    );
+    assertMatch(means ?? "", /^a write to a connection that is gone ends the server/);
+  }
 });
 
 Deno.test("a server that answers, but has no time to end a case, is slow and hasn't failed", async () => {

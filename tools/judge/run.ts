@@ -72,7 +72,7 @@ export async function* tryAll<T extends Subject>(
       if (!fatal) tried.means = meaningOfEnd(ended);
     }
     const what = mistake(ended ?? tried.saw ?? "");
-    if (tried.verdict === "failed") tried.means ??= meaning(tried.saw!);
+    if (tried.verdict === "failed") tried.means ??= meaning(ended ?? tried.saw!);
     if (tried.verdict === "skipped" && tried.saw?.startsWith(SLOW)) waits = SLOW_WAITS;
     await t.end();
     const result = { name, ...tried, ms: Math.round(performance.now() - start) };
