@@ -80,6 +80,8 @@ Deno.test({
         fails,
         cases: own(fails),
       })),
+      // Python's ForkingTCPServer waits for its children so.
+      { command: "wrong {port} lazy", fails: [], cases: own(["no process is left unwaited for"]) },
     ];
     await atOnce(commands, async ({ command, fails, cases }) => {
       const results = await judgeStarted(`${bin}/${command}`, cases);

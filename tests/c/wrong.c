@@ -1,8 +1,10 @@
 /* An iterative echo server that ignores SIGPIPE and takes an error of read for EOF. Its second
-   argument says what is wrong with it; nothing, if there is none. */
+   argument says what is wrong with it; nothing, if there is none, or if it is "lazy": that one waits
+   for its children twice in a second. */
 #include "csapp.h"
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/time.h>
 
 static const char *wrong = "";
 char *kept; /* not static, or the compiler sees that nobody reads it */
@@ -48,9 +50,17 @@ static void serve(int connfd)
     close(connfd);
 }
 
+static void reap(int sig)
+{
+    (void)sig;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
 int main(int argc, char **argv)
 {
     int listenfd;
+    struct itimerval half_a_second = { { 0, 500000 }, { 0, 500000 } };
 
     if (argc > 2)
         wrong = argv[2];
@@ -58,13 +68,17 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (is("sigterm"))
         signal(SIGTERM, SIG_IGN);
+    if (is("lazy")) {
+        signal(SIGALRM, reap);
+        setitimer(ITIMER_REAL, &half_a_second, NULL);
+    }
     if (is("busy"))
         fcntl(listenfd, F_SETFL, O_NONBLOCK);
     for (;;) {
         int connfd = accept(listenfd, NULL, NULL);
         if (connfd < 0)
             continue;
-        if (is("zombies") && fork() == 0)
+        if ((is("zombies") || is("lazy")) && fork() == 0)
             _exit(0);
         serve(connfd);
     }
