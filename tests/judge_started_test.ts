@@ -169,6 +169,27 @@ Deno.test("memory that is given back and taken again hasn't grown", () => {
   assertEquals(grows(looks(5000, 4400, 4800, 4801)), false);
 });
 
+Deno.test("a leak is told, though there was no time for all the clients that were to show it", async () => {
+  const look = (clients: number) => ({ clients, held: { memory: 8192 * clients } });
+  let served = 1100;
+  const t = {
+    late: false,
+    started: {
+      listener: () => ({}),
+      keepsMemory: () => undefined,
+      held: () => Promise.resolve(look(served).held),
+    },
+    crowd: () => Promise.resolve({ looks: [50, 400, 750, 1100].map(look) }),
+    clients() {
+      t.late = true; // after ten of them
+      served += 10;
+      return Promise.resolve(10);
+    },
+  };
+  const { run } = STARTED.find(({ name }) => name === "no memory is left taken")!;
+  assertMatch(await run(t as unknown as Trial) ?? "", /8192 bytes each.*: no time to see more/);
+});
+
 Deno.test("a server that is busy with the end of a thousand clients may be late for the next", async () => {
   const late = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
     for (;;) echo(await listener.accept());

@@ -83,9 +83,9 @@ export const STARTED: Case<Trial>[] = [
       while (grows(clients) && keeps === undefined && !t.late) {
         const { after } = clients.at(-1)!;
         if (after >= MOST_CLIENTS) throw new Failure(growth(clients, "clients"));
-        await t.clients(after, CROWD_BATCH);
+        const more = await t.clients(after, CROWD_BATCH);
         const { memory } = await started(t).held(looks[0].held);
-        clients.push({ after: after + CROWD_BATCH, memory });
+        clients.push({ after: after + more, memory });
       }
       if (grows(clients)) return `${growth(clients, "clients")}: ${keeps ?? "no time to see more"}`;
 
