@@ -57,14 +57,16 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
     const { active } = total(await running.stats());
     log(`server: ${signal}: ${plural(active, "connection")} left, ${grace / 1000} s of grace`);
   });
-  // Windows has no SIGUSR2, and its SIGHUP is the end of the console. SIGUSR1 is Deno's, since 2.9.2:
-  // it opens a debugger on port 9229, to all users of the machine.
+  // Windows has neither, and its SIGHUP is the end of the console. SIGUSR1 is for those who know it
+  // from before: since 2.9.2 it makes Deno open a debugger, too.
   if (Deno.build.os !== "windows") {
     const started = () => starting.catch(() => undefined);
-    Deno.addSignalListener("SIGUSR2", async () => {
-      const running = await started();
-      if (running !== undefined) log(json(await running.stats()));
-    });
+    for (const signal of ["SIGUSR1", "SIGUSR2"] as const) {
+      Deno.addSignalListener(signal, async () => {
+        const running = await started();
+        if (running !== undefined) log(json(await running.stats()));
+      });
+    }
     if (given.cert !== undefined) {
       Deno.addSignalListener("SIGHUP", async () => await renew(given, await started()));
     }

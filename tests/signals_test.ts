@@ -1,4 +1,4 @@
-/** SIGINT, SIGTERM and SIGUSR2: what is drained, cut, and lost with whom. */
+/** SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: what is drained, cut, and lost with whom. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { Rio, rioWriten } from "@netp/rio/rio";
@@ -287,6 +287,8 @@ Deno.test("SIGUSR2 prints the counters, and the server goes on", async () => {
     bytesIn: 6,
     bytesOut: 6,
   });
+  server.process.kill("SIGUSR1"); // as it was before
+  await server.stderr.until(/^\{.*\}\n(.*\n)*\{.*\}$/m);
   await client.ask();
 });
 
