@@ -190,6 +190,36 @@ Deno.test("a leak is told, though there was no time for all the clients that wer
   assertMatch(await run(t as unknown as Trial) ?? "", /8192 bytes each.*: no time to see more/);
 });
 
+Deno.test("a right server may serve a thousand clients, and the next when they have left", async () => {
+  const select =
+    `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+    let clients = 0;
+    let left = Promise.withResolvers();
+    for (;;) {
+      while (clients === 1010) await left.promise;
+      const connfd = await listener.accept();
+      clients++;
+      echo(connfd);
+    }
+    async function echo(connfd) {
+      const buf = new Uint8Array(4096);
+      for (let n; (n = await connfd.read(buf).catch(() => null)) !== null;) {
+        await connfd.write(buf.subarray(0, n));
+      }
+      connfd.close();
+      clients--;
+      left.resolve();
+      left = Promise.withResolvers();
+    }`;
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(file, select);
+  const thousand = STARTED.filter(({ name }) => name.startsWith("more than a thousand"));
+  const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, thousand);
+  const failed = named(await tryIt(), "failed", "not tried");
+  assertEquals(await unexpected(failed, [], tryIt, thousand), []);
+  await Deno.remove(file);
+});
+
 Deno.test("a server that is busy with the end of a thousand clients may be late for the next", async () => {
   const late = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
     for (;;) echo(await listener.accept());
