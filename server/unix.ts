@@ -110,6 +110,7 @@ export async function openUnixListenfd(
   const lock = await lockFolder(folder);
   let listener: Deno.UnixListener | undefined;
   try {
+    if (lock !== undefined && !long) await removeLeft(folder, stem);
     listener = Deno.listen({ transport: "unix", path: name });
     if (options.mode !== undefined) await Deno.chmod(name, options.mode);
     const file = await Deno.lstat(name);
@@ -121,6 +122,15 @@ export async function openUnixListenfd(
     throw label(`listen on ${path}`, error);
   } finally {
     lock?.close();
+  }
+}
+
+/** Removes what servers have left that were killed before they had renamed it. */
+async function removeLeft(folder: string, stem: string): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) {
+    const path = folder + name;
+    const ours = path.startsWith(stem) && /^[0-9a-f]{8}$/.test(path.slice(stem.length));
+    if (ours && !await isTaken(path)) await Deno.remove(path).catch(() => {}); // or another user's
   }
 }
 

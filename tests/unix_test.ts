@@ -51,6 +51,29 @@ Deno.test({
 
 Deno.test({
   ...LINUX,
+  name: "what a server left that was killed before its rename is removed, and nothing else",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    const dead = Deno.listen({ transport: "unix", path: `${dir.path}/dead` });
+    const left = `${dir.path}/.echo.sock.0123abcd`;
+    const others = [".echo.sock.0123abc", ".other.sock.0123abcd", ".echo.sock.12345678"];
+    for (const name of [".echo.sock.0123abcd", ...others.slice(0, 2)]) {
+      await Deno.link(`${dir.path}/dead`, `${dir.path}/${name}`);
+    }
+    await Deno.writeTextFile(`${dir.path}/${others[2]}`, "no socket");
+    dead.close();
+    using living = Deno.listen({ transport: "unix", path: `${dir.path}/.echo.sock.ffffffff` });
+    const listenfd = await openUnixListenfd(path);
+    assertEquals(await exists(left), false);
+    for (const name of others) assert(await exists(`${dir.path}/${name}`), name);
+    assert(await exists(living.addr.path));
+    listenfd.close();
+  },
+});
+
+Deno.test({
+  ...LINUX,
   name: "of servers that race for a stale Unix socket one wins, the others say it is taken",
   async fn() {
     await using dir = await tempDir();
