@@ -91,6 +91,7 @@ export class Turns {
   }
 }
 
-function turn(): Promise<void> {
+/** Resolves in the next turn of the event loop. */
+export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -2,6 +2,7 @@
  * How to leave the kernel's queue: closing a listening socket resets whoever is in it, and only
  * `accept` tells whether anybody is.
  */
+import { turn } from "../net/turns.ts";
 import type { Conn } from "./connfd.ts";
 
 /** Milliseconds between two checks for a new connection. */
@@ -107,8 +108,4 @@ export class AcceptQueue<C extends Conn> {
       if (quiet === LOOKS) this.close();
     }, LOOK);
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
