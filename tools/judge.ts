@@ -287,16 +287,18 @@ async function runCases<T extends Subject>(
 
 /** Runs judge, and exits with 3 if anything but the server or client keeps it from its report. */
 async function mainOrThree(flags: Flags, stdout: Stdout): Promise<number> {
-  let code;
+  let code: number | undefined;
   try {
     code = await main(flags, stdout);
     await stdout.flush();
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    if (!(error instanceof Deno.errors.BrokenPipe)) code = undefined;
-    if (code === undefined) log(`judge: ${reason(error)}`);
+    if (code === undefined || !(error instanceof Deno.errors.BrokenPipe)) {
+      log(`judge: ${reason(error)}`);
+      code = 3;
+    }
   }
-  return await exit(code ?? 3);
+  return await exit(code);
 }
 
 if (import.meta.main) await run(COMMAND_LINE, mainOrThree);

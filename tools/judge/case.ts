@@ -1,12 +1,13 @@
 /** Cases and how they end. */
+import { sleep } from "../../net/time.ts";
 
 /** The most time a case may take, as a multiple of the timeout of one wait. */
 export const WAITS = 6;
 
 /** Clock ticks, of 10 ms, that a program may take while it waits. */
-export const SOME_TICKS = 1;
+const SOME_TICKS = 1;
 /** How often to look whether a program that isn't asleep falls asleep. */
-export const WINDOWS = 5;
+const WINDOWS = 5;
 
 /** A case failed: the message says what was seen. */
 export class Failure extends Error {}
@@ -36,4 +37,16 @@ export interface Case<T> {
 /** Formats milliseconds as seconds. */
 export function seconds(ms: number): string {
   return `${Number((ms / 1000).toFixed(2))} s`;
+}
+
+/** What a program takes of CPU time in `ms` milliseconds, though it should sleep; else undefined. */
+export async function busy(ticks: () => number, ms: number): Promise<string | undefined> {
+  let took = 0;
+  for (let n = 0; n < WINDOWS; n++) {
+    const before = ticks();
+    await sleep(ms);
+    took = ticks() - before;
+    if (took <= SOME_TICKS) return undefined;
+  }
+  return `it took ${took * 10} ms of CPU time in ${ms} ms`;
 }

@@ -1,8 +1,7 @@
 /** Cases for a server started by judge: what only /proc, signals and its output show. */
-import { sleep } from "../../net/time.ts";
 import { longLine } from "./bytes.ts";
 import { SOME_DESCRIPTORS, type Started, until } from "./process.ts";
-import { type Case, Failure, seconds, Skip, SOME_TICKS, WAITS, WINDOWS } from "./case.ts";
+import { busy, type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
 import { keepsTimeWait } from "./proc.ts";
 import { CROWD_BATCH, MANY, type Trial } from "./trial.ts";
 
@@ -168,16 +167,9 @@ export const STARTED: Case<Trial>[] = [
         const client = await t.connect();
         await client.ask("a line\n");
         if (who.startsWith("nobody")) await client.leave();
-        let took = Infinity;
-        for (let n = 0; took > SOME_TICKS && n < WINDOWS; n++) {
-          const before = server.ticks();
-          await sleep(t.quiet);
-          took = server.ticks() - before;
-        }
+        const took = await busy(() => server.ticks(), t.quiet);
         client.close();
-        if (took > SOME_TICKS) {
-          throw new Failure(`it took ${took * 10} ms of CPU time in ${t.quiet} ms while ${who}`);
-        }
+        if (took !== undefined) throw new Failure(`${took} while ${who}`);
       }
     },
   },
