@@ -1,49 +1,46 @@
 /** Checks that what comes back is what was sent, in bounded memory. */
 import { Buffer } from "node:buffer";
+import { crc32 } from "node:zlib";
 
 /** The most sent bytes kept as they are: more than fits into the buffers of sockets. */
 const KEPT = 1 << 24;
-/** The most checksums kept for bytes beyond that, and the initial bytes per checksum. */
-const SUMS = 1024;
-const BLOCK = 65_536;
+/** The initial bytes of the ring. */
+const RING = 65_536;
 
-/** Sent bytes of which only a checksum is kept. */
-interface Block {
+/** Bytes of which only a checksum is kept. */
+interface Sum {
   length: number;
-  sum: number;
+  crc: number;
 }
 
 /**
- * The bytes sent that haven't come back yet. The first 16 MiB are kept as they are, the rest as
- * checksums of blocks. Blocks double in size when there are too many, so memory is bounded
- * however much the peer owes.
+ * The bytes sent that haven't come back yet. The first 16 MiB are kept as they are. Of those beyond
+ * only a checksum is, which is compared whenever all of them are back: so memory is bounded however
+ * much the peer owes.
  */
 export class Comparison {
   /** How many bytes came back the same. */
   same = 0;
-  /** The first byte that differs, or the range of its block, counted from 0. */
+  /** The first byte that differs, or the range that it is in, counted from 0. */
   difference: { from: number; to: number } | undefined;
   /** A ring buffer that holds `#count` bytes from `#start` on. */
-  #ring = new Uint8Array(BLOCK);
+  #ring = new Uint8Array(RING);
   #start = 0;
   #count = 0;
-  readonly #blocks: Block[] = [];
-  #blockSize = BLOCK;
-  /** The part of the first block that has come back. */
-  #back: Block = { length: 0, sum: 0 };
+  /** The bytes sent beyond those, and the part of them that is back. */
+  #sent: Sum = { length: 0, crc: 0 };
+  #back: Sum = { length: 0, crc: 0 };
 
   /** Records bytes that were sent. */
   sent(bytes: Uint8Array): void {
-    const room = this.#blocks.length > 0 ? 0 : KEPT - this.#count;
+    const room = this.#sent.length > 0 ? 0 : KEPT - this.#count;
     const kept = bytes.subarray(0, room);
     this.#grow(this.#count + kept.length);
     this.#each(this.#start + this.#count, kept.length, (at, n, done) => {
       this.#ring.set(kept.subarray(done, done + n), at);
     });
     this.#count += kept.length;
-    for (let rest = bytes.subarray(kept.length); rest.length > 0;) {
-      rest = rest.subarray(this.#addToLast(rest));
-    }
+    add(this.#sent, bytes.subarray(kept.length));
   }
 
   /** Compares bytes that came back. */
@@ -58,9 +55,7 @@ export class Comparison {
     this.#start = (this.#start + known) % this.#ring.length;
     this.#count -= known;
     if (this.difference === undefined) this.same += known;
-    for (let rest = bytes.subarray(known); rest.length > 0 && this.difference === undefined;) {
-      rest = rest.subarray(this.#addToFirst(rest));
-    }
+    this.#cameBeyond(bytes.subarray(known));
   }
 
   #differ(from: number, to: number = from): void {
@@ -87,84 +82,22 @@ export class Comparison {
     this.#start = 0;
   }
 
-  /** Adds sent bytes to the last block, as many as fit; returns how many. */
-  #addToLast(bytes: Uint8Array): number {
-    let last = this.#blocks.at(-1);
-    if (last === undefined || last.length === this.#blockSize) {
-      if (this.#blocks.length === SUMS) this.#merge();
-      last = { length: 0, sum: 0 };
-      this.#blocks.push(last);
+  /** Compares bytes that came back beyond those of the ring. */
+  #cameBeyond(bytes: Uint8Array): void {
+    const owed = this.#sent.length - this.#back.length;
+    add(this.#back, bytes.subarray(0, owed));
+    const { length, crc } = this.#back;
+    if (length === this.#sent.length) {
+      if (crc !== this.#sent.crc) this.#differ(this.same, this.same + length - 1);
+      this.same += length;
+      this.#sent = { length: 0, crc: 0 };
+      this.#back = { length: 0, crc: 0 };
     }
-    return add(last, bytes, this.#blockSize - last.length);
-  }
-
-  /** Merges blocks in pairs, except the first, which may have come back in part. */
-  #merge(): void {
-    this.#blockSize *= 2;
-    const [first, ...rest] = this.#blocks.splice(0);
-    this.#blocks.push(first);
-    for (let i = 0; i < rest.length; i += 2) {
-      const [a, b = { length: 0, sum: 0 }] = [rest[i], rest[i + 1]];
-      this.#blocks.push({ length: a.length + b.length, sum: join(a.sum, b) });
-    }
-  }
-
-  /** Adds bytes that came back to the first block, and compares it once whole; returns how many. */
-  #addToFirst(bytes: Uint8Array): number {
-    const first = this.#blocks[0];
-    if (first === undefined) {
-      this.#differ(this.same);
-      return bytes.length;
-    }
-    const n = add(this.#back, bytes, first.length - this.#back.length);
-    if (this.#back.length < first.length) return n;
-    if (this.#back.sum === first.sum) this.same += first.length;
-    else this.#differ(this.same, this.same + first.length - 1);
-    this.#back = { length: 0, sum: 0 };
-    this.#blocks.shift();
-    return n;
+    if (bytes.length > owed) this.#differ(this.same);
   }
 }
 
-/**
- * The checksum is a polynomial hash: the sum of the bytes times powers of 257, modulo a prime.
- * Two of them can be joined into that of both blocks.
- */
-const PRIME = 2_147_483_629;
-const BASE = 257;
-
-/** Adds at most `room` bytes to a block; returns how many. */
-function add(block: Block, bytes: Uint8Array, room: number): number {
-  const n = Math.min(bytes.length, room);
-  let { sum } = block;
-  let i = 0;
-  // Two bytes per remainder, which is the slow part; everything stays below 2^53, so exact.
-  for (; i < n - 1; i += 2) {
-    sum = (sum * (BASE * BASE) + bytes[i] * BASE + bytes[i + 1]) % PRIME;
-  }
-  if (i < n) sum = (sum * BASE + bytes[i]) % PRIME;
-  block.sum = sum;
-  block.length += n;
-  return n;
-}
-
-/** The checksum of bytes with checksum `sum` followed by those of `block`. */
-function join(sum: number, block: Block): number {
-  return (multiply(sum, power(block.length)) + block.sum) % PRIME;
-}
-
-/** `BASE ** exponent`, modulo the prime. */
-function power(exponent: number): number {
-  let result = 1;
-  for (let base = BASE; exponent > 0; exponent = Math.floor(exponent / 2)) {
-    if (exponent % 2 === 1) result = multiply(result, base);
-    base = multiply(base, base);
-  }
-  return result;
-}
-
-/** The product of two numbers below the prime, modulo the prime, without rounding. */
-function multiply(a: number, b: number): number {
-  const high = Math.floor(a / 65_536);
-  return ((high * b % PRIME) * 65_536 + (a & 65_535) * b) % PRIME;
+function add(sum: Sum, bytes: Uint8Array): void {
+  sum.length += bytes.length;
+  sum.crc = crc32(bytes, sum.crc);
 }

@@ -358,8 +358,8 @@ export const MUTANTS: Mutant[] = [
     "client/comparison.ts",
     [
       "a byte too many is an echo",
-      "      this.#differ(this.same);\n      return bytes.length;",
-      "      return bytes.length;",
+      "    if (bytes.length > owed) this.#differ(this.same);\n",
+      "",
       "client",
       "for no echo of",
     ],
