@@ -42,7 +42,7 @@ const FAIR = { DENO_TOKIO_MAX_IO_EVENTS_PER_TICK: "100" };
 const ours = (...flags: string[]): Server => ({
   command: (port) => deno("../server.ts", port, "--concurrency=10000", "--backlog=4096", ...flags),
 });
-const plain = (port: string) => deno("peers/plain_echo.ts", port);
+const plain = (...args: string[]) => deno("peers/plain_echo.ts", ...args);
 const compiled = (program: string | undefined, max?: number): Server => ({
   command: program === undefined ? undefined : (port) => [program, port],
   max,
@@ -61,6 +61,7 @@ export const SERVERS: Record<string, Server> = {
   "ours, --quiet": ours("--quiet"),
   "ours, --workers=2": ours("--workers=2"),
   "plain Deno": { command: plain },
+  "plain Deno, 64 KiB": { command: (port) => plain(port, "65536") },
   "plain Deno, fair": { command: plain, env: FAIR },
   "node:net in Deno": { command: (port) => deno("peers/node_pipe.mjs", port) },
   "node:net in Node": installed("node", (port) => [here("peers/node_pipe.mjs"), port]),

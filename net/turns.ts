@@ -4,7 +4,7 @@ import type { Reader } from "../rio.ts";
 /** With fewer connections than this, none starves: tokio completes 128 operations in a poll. */
 const FEW = 120;
 /** Reads started per turn of the event loop: with a write each they fit tokio's budget of 128. */
-const CHUNK = 60;
+export const CHUNK = 60;
 /** Turns of the event loop in which tokio asks the kernel who is ready: it does every 61. */
 const ASKED = 64;
 
@@ -27,6 +27,8 @@ const ASKED = 64;
 export class Turns {
   /** The number of open connections. */
   readers = 0;
+  /** And of them, those whose last write was a large one. */
+  bulk = 0;
   /** Reads and writes called so far. */
   calls = 0;
   /** And of them, those that were taken into account. */

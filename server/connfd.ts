@@ -1,6 +1,6 @@
 /** The connected descriptor that a handler receives. */
 import type { Reader, Writer } from "../rio.ts";
-import type { Turns } from "../net/turns.ts";
+import { CHUNK, type Turns } from "../net/turns.ts";
 
 /**
  * A write of fewer bytes sets TCP_NODELAY. Otherwise the next small write would wait for the
@@ -74,7 +74,7 @@ export class Connfd implements Reader, Writer {
       this.#left = SHARE;
       return this.#turns.asked().then(() => this.conn.read(p));
     }
-    return this.#bulk ? this.conn.read(p) : this.#turns.read(this.conn, p);
+    return this.#apart ? this.conn.read(p) : this.#turns.read(this.conn, p);
   }
 
   /**
@@ -85,10 +85,20 @@ export class Connfd implements Reader, Writer {
     this.#calls++;
     this.#writing = true;
     this.#left -= p.length;
-    this.#bulk = p.length >= SMALL_WRITE;
-    if (!this.#bulk) this.#turns.calls++;
+    this.#countBulk(p.length >= SMALL_WRITE && !this.#closed);
+    if (!this.#apart) this.#turns.calls++;
     if (!this.#noDelay && !this.#bulk) this.#setNoDelay();
     return this.conn.write(p);
+  }
+
+  #countBulk(bulk: boolean): void {
+    if (bulk !== this.#bulk) this.#turns.bulk += bulk ? 1 : -1;
+    this.#bulk = bulk;
+  }
+
+  /** Whether it needs no turns: it sends in bulk, as few others do, and yields after its share. */
+  get #apart(): boolean {
+    return this.#bulk && this.#turns.bulk <= CHUNK;
   }
 
   #setNoDelay(): void {
@@ -125,6 +135,7 @@ export class Connfd implements Reader, Writer {
   /** Closes the connection; does nothing if it is already closed. */
   close(): void {
     this.conn[Symbol.dispose]();
+    this.#countBulk(false);
     this.#closed = true;
     this.#closing?.abort(closed());
   }

@@ -207,6 +207,13 @@ export const MUTANTS: Mutant[] = [
       "turns",
       "who has had his share",
     ],
+    [
+      "many who send in bulk take no turns",
+      "this.#turns.bulk <= CHUNK",
+      "true",
+      "turns",
+      "who sends in bulk",
+    ],
   ),
   ...of(
     "net/turns.ts",

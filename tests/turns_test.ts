@@ -147,3 +147,32 @@ Deno.test("who has had his share waits for the others; a single connection never
     await echoing;
   }
 });
+
+Deno.test("who sends in bulk needs no turns while few do; who closes no longer does", async () => {
+  const turns = new Turns();
+  turns.readers = 300;
+  const began: number[] = [];
+  const connfds = Array.from({ length: 62 }, (_, i) => {
+    const conn = {
+      read: (p: Uint8Array) => Promise.resolve((began.push(i), p.length)),
+      write: (p: Uint8Array) => Promise.resolve(p.length),
+      [Symbol.dispose]() {},
+    };
+    return new Connfd(conn as unknown as Conn, turns);
+  });
+  const p = new Uint8Array(8000);
+  const readAll = (some: Connfd[]) => Promise.all(some.map((connfd) => connfd.read(p)));
+  for (const connfd of connfds) await connfd.write(p);
+  const many = readAll(connfds);
+  assertEquals(began.length, 0, "62 take turns");
+  await many;
+  for (const connfd of connfds.splice(0, 2)) {
+    connfd.close();
+    await connfd.write(p); // of a handler that was given up
+    connfd.close();
+  }
+  began.length = 0;
+  const few = readAll(connfds);
+  assertEquals(began.length, 60, "60 don't");
+  await few;
+});

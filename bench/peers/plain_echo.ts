@@ -1,6 +1,6 @@
 /**
  * The plain loop: reads whatever has arrived and writes it back, without lines, limits or
- * turns. Usage: plain_echo.ts PORT.
+ * turns. Usage: plain_echo.ts PORT [BUFSIZE].
  */
 const listener = Deno.listen({
   hostname: "127.0.0.1",
@@ -9,7 +9,7 @@ const listener = Deno.listen({
 });
 
 async function echo(conn: Deno.Conn): Promise<void> {
-  const buf = new Uint8Array(16_384);
+  const buf = new Uint8Array(Number(Deno.args[1] ?? 16_384));
   try {
     for (let n; (n = await conn.read(buf)) !== null;) {
       for (let done = 0; done < n;) {
