@@ -50,6 +50,7 @@ lines back.`,
       "answer GET /metrics, /ready and /stats here (default ADDR: 127.0.0.1)",
     ],
     ["names", "print the names of hosts and services, not their numbers"],
+    ["log", "tell the end of each connection on standard error, with numbers, not names"],
     ["quiet", "print nothing on standard output"],
     ["stats", "print the counters as JSON at the end; SIGUSR2 prints them now"],
     ["trace", "show the lecture's calls on standard error, in order with standard output"],
@@ -65,6 +66,7 @@ export interface ServerOptions extends GateOptions {
   idleTimeout: number;
   maxTime: number;
   names: boolean;
+  log: boolean;
   quiet: boolean;
 }
 
@@ -135,6 +137,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
       allow: addresses("allow"),
       perClient: values["per-client"] === undefined ? undefined : perClient(values["per-client"]),
       names: set.has("names"),
+      log: set.has("log"),
       quiet: set.has("quiet"),
     },
   };

@@ -28,6 +28,8 @@ export interface ConnectionOptions {
    * `connfd`). The server goes on either way. Default: it is written to standard error.
    */
   onError?: (error: unknown, connfd?: Connfd) => void;
+  /** Called when a connection has ended, with the cause and the milliseconds that it was served. */
+  onClose?: (connfd: Connfd, cause: Cause, ms: number) => void;
   /** Counters to update. Default: new ones. */
   stats?: ServeStats;
 }
@@ -125,6 +127,7 @@ export class Connections {
   readonly #idleTimeout: number;
   readonly #maxTime: number;
   readonly #onError: NonNullable<ConnectionOptions["onError"]>;
+  readonly #onClose: ConnectionOptions["onClose"];
   readonly #active = new Set<Connection>();
   readonly #waiting: Conn[] = [];
   readonly #turns = new Turns();
@@ -145,6 +148,7 @@ export class Connections {
     this.#idleTimeout = idleTimeout;
     this.#maxTime = maxTime;
     this.#onError = options.onError ?? complain;
+    this.#onClose = options.onClose;
     this.stats = options.stats ?? new ServeStats();
   }
 
@@ -201,6 +205,7 @@ export class Connections {
   #cutWaiting(conn: Conn): void {
     conn[Symbol.dispose]();
     this.stats.closed.cut++;
+    this.#onClose?.(new Connfd(conn, this.#turns), "cut", 0);
   }
 
   /** Resolves when no connection is left. */
@@ -253,6 +258,7 @@ export class Connections {
     this.stats.closed[cause]++;
     this.#serveWaiting();
     if (error !== undefined) this.#onError(error, connfd);
+    this.#onClose?.(connfd, cause, performance.now() - now);
   }
 
   /** Closes a connection, whatever its handler is doing. */

@@ -2,11 +2,12 @@
 import { echo, ECHO_BUFSIZE, type Listenfd, serve } from "../server.ts";
 import { Rio } from "../rio.ts";
 import type { ServerOptions } from "./command_line.ts";
+import type { Connfd } from "./connfd.ts";
 import { type Cause, Refused, ServeStats } from "./connections.ts";
 import { Gate, NO_PLACE } from "./gate.ts";
 import type { Endpoints } from "./proxy.ts";
 import { type Printer, Report } from "./report.ts";
-import { EchoStats, type Stats } from "./stats.ts";
+import { EchoStats, partOf, type Stats } from "./stats.ts";
 import { TlsConnfd } from "./tls.ts";
 
 /** One echo server, in the main thread or in a worker. */
@@ -17,6 +18,8 @@ export class EchoServer {
   readonly #stop = new AbortController();
   readonly #serveStats = new ServeStats();
   readonly #echoStats = new EchoStats();
+  /** The counters of each connection, with `--log`. */
+  readonly #own = new WeakMap<Connfd, EchoStats>();
   #handshakesFailed = 0;
   #listenfd: Listenfd | undefined;
 
@@ -34,6 +37,7 @@ export class EchoServer {
   /** Accepts, prints, echoes and closes until `stop` is called and all connections have ended. */
   async run(listenfd: Listenfd): Promise<void> {
     const report = this.#report;
+    const { log } = this.#options;
     this.#listenfd = listenfd;
     await serve(listenfd, async (connfd) => {
       const alone = this.#serveStats.active === 0; // it isn't counted yet
@@ -43,9 +47,11 @@ export class EchoServer {
         : await this.#gate.enter(connfd, rio);
       if (place === undefined) return; // a balancer's health check
       await report.connected(connfd);
+      const stats = log ? partOf(this.#echoStats) : this.#echoStats;
+      if (log) this.#own.set(connfd, stats);
       await echo(connfd, {
         rio,
-        stats: this.#echoStats,
+        stats,
         onLines: (lengths) => report.received(lengths, connfd),
       });
     }, {
@@ -53,6 +59,8 @@ export class EchoServer {
       signal: this.#stop.signal,
       stats: this.#serveStats,
       onError: (error, connfd) => report.fault(error, connfd?.remoteAddr),
+      onClose: (connfd, cause, ms) =>
+        report.closed(connfd.remoteAddr, cause, ms, this.#own.get(connfd)),
     });
     report.end();
   }
@@ -73,10 +81,12 @@ export class EchoServer {
       // A connection that had no handshake.
       this.#serveStats.accepted++;
       this.#serveStats.closed[cause]++;
+      this.#report.closed(ends.remoteAddr, cause);
     },
     onError: (error: unknown, addr: Deno.Addr): void => {
       this.#handshakesFailed++;
       this.#report.fault(error, addr);
+      this.#report.closed(addr, "handshake failed");
     },
   };
 

@@ -4,10 +4,11 @@ import { reason } from "../net/errors.ts";
 import { plural } from "../net/text.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
 import type { Connfd } from "./connfd.ts";
+import { EchoStats } from "./stats.ts";
 
-/** Faults told in a second, of one client and of all; more are only counted. */
-const FAULTS_OF_ONE = 10;
-const FAULTS = 100;
+/** Lines in a second about faults, and about ends: of one client, and of all. */
+const LINES_OF_ONE = 10;
+const LINES = 100;
 
 /** Standard output, or something that forwards to it. */
 export type Printer = Pick<Stdout, "print">;
@@ -16,29 +17,28 @@ export type Printer = Pick<Stdout, "print">;
 export interface ReportOptions {
   /** Whether to print names of hosts and services instead of numbers. */
   names: boolean;
+  /** Whether to report the ends of connections. */
+  log: boolean;
   /** Whether to print nothing on standard output. */
   quiet: boolean;
 }
 
 const encoder = new TextEncoder();
 
-/** Prints connections and lines on standard output, and faults on standard error. */
+/** Prints connections and lines on standard output, faults and ends on standard error. */
 export class Report {
   readonly #options: ReportOptions;
   readonly #stdout: Printer;
-  readonly #log: (line: string) => void;
+  readonly #faults: Bounded;
+  readonly #ends: Bounded;
   /** The text printed for a line, by the line's length. */
   readonly #lines: Uint8Array[] = [];
-  /** Faults told in this second, by client; and those only counted. */
-  readonly #told = new Map<string, number>();
-  #faults = 0;
-  #more = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ReportOptions, stdout: Printer, log: (line: string) => void) {
     this.#options = options;
     this.#stdout = stdout;
-    this.#log = log;
+    this.#faults = new Bounded("fault", log);
+    this.#ends = new Bounded("end", log);
   }
 
   /** Prints the client of a new connection. */
@@ -61,26 +61,61 @@ export class Report {
     }
   }
 
-  /** Reports a fault in one line, or only counts it if there are too many. */
+  /** Reports a fault. */
   fault(error: unknown, addr?: Deno.Addr): void {
+    this.#faults.tell(reason(error), addr);
+  }
+
+  /** Reports the end of a connection, with `--log`. */
+  closed(addr: Deno.Addr, cause: string, ms = 0, stats = new EchoStats()): void {
+    if (!this.#options.log) return;
+    const { lines, bytesIn, bytesOut } = stats;
+    const counts = `${plural(lines, "line")}, ${plural(bytesIn, "byte")} in, ${bytesOut} out`;
+    this.#ends.tell(`closed: ${cause}, ${counts}, ${(ms / 1000).toFixed(1)} s`, addr);
+  }
+
+  /** Reports how many faults and ends were only counted. */
+  end(): void {
+    this.#faults.end();
+    this.#ends.end();
+  }
+}
+
+/** Lines about clients, so many in a second; more are only counted. */
+class Bounded {
+  readonly #thing: string;
+  readonly #log: (line: string) => void;
+  /** Lines in this second, by client; and those only counted. */
+  readonly #told = new Map<string, number>();
+  #lines = 0;
+  #more = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(thing: string, log: (line: string) => void) {
+    this.#thing = thing;
+    this.#log = log;
+  }
+
+  /** Tells it in one line, or only counts it if there are too many. */
+  tell(what: string, addr: Deno.Addr | undefined): void {
     this.#timer ??= setTimeout(() => this.end(), 1000);
     const who = addr !== undefined && "hostname" in addr ? addr.hostname : "";
     const told = this.#told.get(who) ?? 0;
-    if (told === FAULTS_OF_ONE || this.#faults === FAULTS) {
+    if (told === LINES_OF_ONE || this.#lines === LINES) {
       this.#more++;
       return;
     }
     this.#told.set(who, told + 1);
-    this.#faults++;
-    this.#log(`server: ${addr === undefined ? "accept" : peername(addr)}: ${reason(error)}`);
+    this.#lines++;
+    this.#log(`server: ${addr === undefined ? "accept" : peername(addr)}: ${what}`);
   }
 
-  /** Reports how many faults were only counted. */
+  /** Tells how many were only counted. */
   end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#more > 0) this.#log(`server: and ${plural(this.#more, "more fault")}`);
-    this.#more = this.#faults = 0;
+    if (this.#more > 0) this.#log(`server: and ${plural(this.#more, `more ${this.#thing}`)}`);
+    this.#more = this.#lines = 0;
     this.#told.clear();
   }
 }

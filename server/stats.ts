@@ -20,6 +20,17 @@ export class EchoStats {
   bytesOut = 0;
 }
 
+/** Counters of one connection, which add up in those of `all`. */
+export function partOf(all: EchoStats): EchoStats {
+  return new Proxy(new EchoStats(), {
+    set(own, name: keyof EchoStats, n: number) {
+      all[name] += n - own[name];
+      own[name] = n;
+      return true;
+    },
+  });
+}
+
 /** The counters of one thread; can be posted to another. */
 export type Stats =
   & Pick<ServeStats, "accepted" | "active" | "waiting" | "closed" | "acceptErrors">

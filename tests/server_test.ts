@@ -143,6 +143,7 @@ Deno.test("EchoServer prints each line of a burst, whenever a block is full", as
     idleTimeout: Infinity,
     maxTime: Infinity,
     names: false,
+    log: false,
     quiet: false,
   };
   const server = new EchoServer(options, stdout, console.error);

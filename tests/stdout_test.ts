@@ -142,7 +142,11 @@ Deno.test("Report tells ten faults a second, and how many more there were, again
   using clock = new Clock();
   const told: string[] = [];
   const stdout = { print: () => undefined };
-  const report = new Report({ names: false, quiet: true }, stdout, (line) => told.push(line));
+  const report = new Report(
+    { names: false, log: false, quiet: true },
+    stdout,
+    (line) => told.push(line),
+  );
   for (let second = 1; second <= 2; second++) {
     for (let i = 0; i < 12; i++) report.fault(new Error("a fault"));
     assertEquals(told.length, 10);

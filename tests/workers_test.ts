@@ -145,6 +145,7 @@ Deno.test({
       idleTimeout: Infinity,
       maxTime: Infinity,
       names: false,
+      log: false,
       quiet: false,
     };
     // Who asks for the same port, 0, gets the same socket.
