@@ -7,7 +7,7 @@
  */
 import type { LoadConn } from "./load/connection.ts";
 import { drive, type LoadResult } from "./load/drive.ts";
-import { Generator } from "./load/generator.ts";
+import { Generator, planOf } from "./load/generator.ts";
 
 export type {
   /** What a load needs of a connection. */
@@ -97,23 +97,9 @@ export async function load(
   connect: (connection: number) => Promise<LoadConn>,
   options: LoadOptions = {},
 ): Promise<LoadResult> {
-  const { lines = Infinity, signal, ...given } = options;
-  const bounded = lines < Infinity;
-  const { time = bounded ? Infinity : 5000 } = options;
-  const { warmup = bounded ? 0 : Math.min(1000, time / 5) } = options;
-  const shape = {
-    connections: 50,
-    depth: 1,
-    length: 64,
-    rate: undefined,
-    lines,
-    churn: Infinity,
-    timeout: 10_000,
-    onFault: "stop" as const,
-    ...given,
-  };
+  const { shape, ...times } = planOf(options);
   const thread = new Generator(connect, shape, 0, shape.connections);
-  return await drive([thread], { time, warmup, signal });
+  return await drive([thread], { ...times, signal: options.signal });
 }
 
 // Not awaited: the program imports this module.

@@ -5,7 +5,7 @@ import { show, TARGET, toTarget } from "../../client/target.ts";
 import { plural } from "../../net/text.ts";
 import type { Endpoint } from "./connect.ts";
 import { EXIT_CODES } from "./fault.ts";
-import { MAX_IN_FLIGHT, MAX_LENGTH, type Shape } from "./generator.ts";
+import { MAX_IN_FLIGHT, MAX_LENGTH, planOf, type Shape } from "./generator.ts";
 import { MAX_CONNECTIONS, MAX_LINES, MIN_LENGTH } from "./lines.ts";
 
 const { corrupt, truncated, reset, refused, timeout } = EXIT_CODES;
@@ -76,18 +76,22 @@ export async function loadFlags(flags: Flags): Promise<Plan> {
     const value = values[name];
     return value === undefined ? undefined : toInteger(`--${name}`, value, min, max);
   };
-  const time = (name: string, standard: string) => toTime(`--${name}`, values[name] ?? standard);
-  const lines = integer("lines", 1, MAX_LINES);
-  const shape = {
-    connections: integer("connections", 1, MAX_CONNECTIONS) ?? 50,
-    depth: integer("depth", 1, MAX_IN_FLIGHT) ?? 1,
-    length: integer("length", MIN_LENGTH, MAX_LENGTH) ?? 64,
-    rate: integer("rate", 1, 10_000_000),
-    lines: lines ?? Infinity,
-    churn: integer("churn", 1, 1_000_000_000) ?? Infinity,
-    timeout: time("timeout", "10"),
-    onFault: toOnFault(values["on-fault"]),
+  const time = (name: string) => {
+    const value = values[name];
+    return value === undefined ? undefined : toTime(`--${name}`, value);
   };
+  const plan = planOf({
+    connections: integer("connections", 1, MAX_CONNECTIONS),
+    depth: integer("depth", 1, MAX_IN_FLIGHT),
+    length: integer("length", MIN_LENGTH, MAX_LENGTH),
+    rate: integer("rate", 1, 10_000_000),
+    lines: integer("lines", 1, MAX_LINES),
+    churn: integer("churn", 1, 1_000_000_000),
+    timeout: time("timeout"),
+    onFault: toOnFault(values["on-fault"]),
+    time: time("seconds"),
+  });
+  const { shape } = plan;
   const workers = integer("workers", 1, Math.min(256, shape.connections));
   const bytes = shape.connections * shape.depth * shape.length;
   if (bytes > MAX_IN_FLIGHT) {
@@ -95,9 +99,6 @@ export async function loadFlags(flags: Flags): Promise<Plan> {
       `--connections, --depth and --length make ${bytes} bytes in flight, ${MAX_IN_FLIGHT} at most`,
     );
   }
-  const measured = lines !== undefined && values.seconds === undefined
-    ? Infinity
-    : time("seconds", "5");
   const target = await toTarget(flags);
   const sources = values.source?.split(",") ?? [];
   const odd = sources.find((source) => isIP(source) === 0);
@@ -105,18 +106,11 @@ export async function loadFlags(flags: Flags): Promise<Plan> {
   if (sources.length > 0 && (target.tls || target.unix !== undefined)) {
     throw new UsageError("--source doesn't go with --tls or --unix");
   }
-  return {
-    endpoint: { target, sources },
-    shape,
-    time: measured,
-    warmup: lines === undefined ? Math.min(1000, measured / 5) : 0,
-    workers,
-    json: set.has("json"),
-  };
+  return { ...plan, endpoint: { target, sources }, workers, json: set.has("json") };
 }
 
-function toOnFault(text: string = "stop"): Shape["onFault"] {
-  if (text === "stop" || text === "count") return text;
+function toOnFault(text: string | undefined): Shape["onFault"] | undefined {
+  if (text === undefined || text === "stop" || text === "count") return text;
   throw new UsageError(`--on-fault must be stop or count, not ${text}`);
 }
 

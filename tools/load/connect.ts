@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { openTarget, type Target } from "../../client/target.ts";
 import { attempt, type ConnectOptions } from "../../net/attempt.ts";
+import { readerFromNode } from "../../net/readers.ts";
 import type { LoadConn } from "./connection.ts";
 
 /** The server, and our own addresses; can be posted to a worker. */
@@ -44,7 +45,7 @@ async function connectFrom(
       const { localAddress, localPort, remoteAddress, remotePort } = socket;
       if (localPort === remotePort && localAddress === remoteAddress) {
         reject(new Deno.errors.ConnectionRefused("Connection refused (the socket met itself)"));
-      } else resolve(new SocketConn(socket));
+      } else resolve(toConn(socket));
     });
     return promise.catch((error) => {
       socket.destroy();
@@ -54,54 +55,15 @@ async function connectFrom(
 }
 
 /** A socket of `node:net`, as a connection of Deno. */
-class SocketConn implements LoadConn {
-  readonly #socket: Socket;
-  /** What came and didn't fit into the last read. */
-  #rest: Uint8Array | null = null;
-  #ended = false;
-  #error: unknown;
-  #wake = () => {};
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on("readable", () => this.#wake());
-    socket.on("end", () => {
-      this.#ended = true;
-      this.#wake();
-    });
-    socket.on("error", (error) => this.#error = error);
-    socket.on("close", () => {
-      this.#error ??= new Deno.errors.Interrupted("the connection is closed");
-      this.#wake();
-    });
-  }
-
-  async read(p: Uint8Array): Promise<number | null> {
-    for (;;) {
-      const came = this.#rest ?? this.#socket.read() as Uint8Array | null;
-      if (came !== null) {
-        const n = Math.min(p.length, came.length);
-        p.set(came.subarray(0, n));
-        this.#rest = n < came.length ? came.subarray(n) : null;
-        return n;
-      }
-      if (this.#ended) return null;
-      if (this.#error !== undefined) throw this.#error;
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
-  }
-
-  write(p: Uint8Array): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#socket.write(p, (error) => error ? reject(error) : resolve(p.length));
-    });
-  }
-
-  closeWrite(): Promise<void> {
-    return new Promise((resolve) => this.#socket.end(resolve));
-  }
-
-  [Symbol.dispose](): void {
-    this.#socket.destroy();
-  }
+function toConn(socket: Socket): LoadConn {
+  const reader = readerFromNode(socket);
+  return {
+    read: (p) => reader.read(p),
+    write: (p) =>
+      new Promise((resolve, reject) => {
+        socket.write(p, (error) => error ? reject(error) : resolve(p.length));
+      }),
+    closeWrite: () => new Promise((resolve) => socket.end(resolve)),
+    [Symbol.dispose]: () => void socket.destroy(),
+  };
 }

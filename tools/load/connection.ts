@@ -3,6 +3,7 @@ import { reason } from "../../net/errors.ts";
 import { within } from "../../net/time.ts";
 import type { Turns } from "../../net/turns.ts";
 import { Fault, type FaultKind, type Place } from "./fault.ts";
+import type { Shape } from "./generator.ts";
 import { Lines } from "./lines.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Tally } from "./tally.ts";
@@ -11,23 +12,11 @@ import type { Tally } from "./tally.ts";
 export type LoadConn = Pick<Deno.Conn<Deno.Addr>, "read" | "write" | "closeWrite"> & Disposable;
 
 /** Options shared by all connections of a thread. */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends Omit<Shape, "rate"> {
   /** Of all connections of the thread. */
   turns: Turns;
   /** Opens the connection of that number. */
   connect: (connection: number) => Promise<LoadConn>;
-  /** The number of connections, over all threads. */
-  connections: number;
-  depth: number;
-  length: number;
-  /** Lines to send, over all connections; `Infinity` for no bound. */
-  lines: number;
-  /** Lines after which a connection is replaced by a new one. */
-  churn: number;
-  /** Milliseconds to wait for the next byte that the server owes. */
-  timeout: number;
-  /** Whether a fault ends the load, or is counted and the connection replaced by a new one. */
-  onFault: "stop" | "count";
   /** Whether a line of a connection may have been sent. */
   maybeSent: (connection: number, line: number) => boolean;
   /** When lines are due; undefined: as soon as fewer than `depth` are in flight. */

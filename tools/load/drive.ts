@@ -127,19 +127,5 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
     if (begin === undefined) rest.histogram.take();
     total.add(rest.take());
   }
-  const { histogram, unsent, opened, asked, answered, faults, lost, outage } = total;
-  return {
-    time: last,
-    lines,
-    histogram,
-    unsent,
-    opened,
-    asked,
-    answered,
-    faults,
-    lost,
-    outage,
-    busy,
-    fault,
-  };
+  return { ...total, time: last, lines, busy, fault };
 }

@@ -1,6 +1,7 @@
 /** The load generator of one thread, with its share of the connections. */
 import { Turns } from "../../net/turns.ts";
 import { checkRange } from "../../rio.ts";
+import type { LoadOptions } from "../load.ts";
 import { Connection, type LoadConn } from "./connection.ts";
 import { MAX_CONNECTIONS, MAX_LINES, MIN_LENGTH } from "./lines.ts";
 import { keepTime, Schedule } from "./schedule.ts";
@@ -59,6 +60,17 @@ export function checkShape({ connections, depth, length, lines }: Shape): void {
   checkRange("load: length", length, MIN_LENGTH, MAX_LENGTH);
   if (lines !== Infinity) checkRange("load: lines", lines, 1, MAX_LINES);
   checkRange("load: depth", depth, 1, Math.floor(MAX_IN_FLIGHT / connections / length));
+}
+
+/** A load with what isn't given filled in. */
+export function planOf(options: LoadOptions): { shape: Shape; time: number; warmup: number } {
+  const { connections = 50, depth = 1, length = 64, rate, lines = Infinity } = options;
+  const { churn = Infinity, timeout = 10_000, onFault = "stop" } = options;
+  const bounded = lines < Infinity;
+  const { time = bounded ? Infinity : 5000 } = options;
+  const { warmup = bounded ? 0 : Math.min(1000, time / 5) } = options;
+  const shape = { connections, depth, length, rate, lines, churn, timeout, onFault };
+  return { shape, time, warmup };
 }
 
 /** Drives the connections numbered `from` up to but excluding `to`. */

@@ -5,16 +5,6 @@ import { type Counts, Histogram } from "./histogram.ts";
 /** A tally's data, as posted to another thread. */
 export type Taken = Omit<Tally, "histogram" | "take" | "add"> & { counts: Counts };
 
-const NOTHING = {
-  lines: 0,
-  opened: 0,
-  asked: 0,
-  answered: 0,
-  unsent: 0,
-  lost: 0,
-  outage: 0,
-};
-
 /** Counts since it was last taken. */
 export class Tally {
   /** Lines that came back. */
@@ -37,21 +27,16 @@ export class Tally {
   /** Returns all counts and resets them to 0. */
   take(): Taken {
     const { histogram, ...counters } = this;
-    Object.assign(this, NOTHING, { faults: {} });
+    Object.assign(this, new Tally(), { histogram });
     return { ...counters, counts: histogram.take() };
   }
 
   /** Adds what was taken from another tally. */
-  add({ lines, opened, asked, answered, unsent, faults, lost, outage, counts }: Taken): void {
-    this.lines += lines;
-    this.opened += opened;
-    this.asked += asked;
-    this.answered += answered;
-    this.unsent += unsent;
+  add({ faults, outage, counts, ...sums }: Taken): void {
+    for (const [name, n] of Object.entries(sums)) this[name as keyof typeof sums] += n;
     for (const [kind, n] of Object.entries(faults) as [FaultKind, number][]) {
       this.faults[kind] = (this.faults[kind] ?? 0) + n;
     }
-    this.lost += lost;
     this.outage = Math.max(this.outage, outage);
     this.histogram.add(counts);
   }
