@@ -15,3 +15,17 @@ export function address(hostname: string, port: number): string {
 export function unmapped(hostname: string): string {
   return hostname.replace(/^::ffff:(?=\d+\.)/, "");
 }
+
+/** A client: an IPv4 address, or the first `prefix` bits of an IPv6 one, since a host has a /64. */
+export function clientOf(hostname: string, prefix = 64): string {
+  const host = unmapped(hostname);
+  if (!host.includes(":")) return host;
+  // URL writes the address in groups alone, without IPv4's dots.
+  const { hostname: short } = new URL(`http://[${host.split("%")[0]}]`);
+  const [head, tail] = short.slice(1, -1).split("::").map((half) => half.split(":"));
+  const rest = tail?.filter((group) => group !== "") ?? [];
+  const zeros = Array(8 - head.length - rest.length).fill("0");
+  const bits = [...head, ...zeros, ...rest]
+    .map((group) => parseInt(group || "0", 16).toString(2).padStart(16, "0")).join("");
+  return bits.slice(0, prefix);
+}

@@ -1,6 +1,6 @@
 /** Access rules: which balancers and clients may connect, and how often. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
-import { unmapped } from "../net/address.ts";
+import { clientOf, unmapped } from "../net/address.ts";
 import { isReset } from "../net/errors.ts";
 import { plural } from "../net/text.ts";
 import { withDeadline } from "../net/time.ts";
@@ -41,7 +41,7 @@ export class ClientCounts {
 
   /** Counts one more until it is disposed of; undefined if the client is at its limit. */
   take(hostname: string): Disposable | undefined {
-    const client = this.#client(hostname);
+    const client = clientOf(hostname, this.#prefix);
     const n = this.#counts.get(client) ?? 0;
     if (n >= this.#max) return undefined;
     this.#counts.set(client, n + 1);
@@ -52,18 +52,6 @@ export class ClientCounts {
         else this.#counts.delete(client);
       },
     };
-  }
-
-  #client(hostname: string): string {
-    if (!hostname.includes(":")) return hostname;
-    // A host has a /64 to itself; URL writes the address in groups alone, without IPv4's dots.
-    const { hostname: short } = new URL(`http://[${hostname.split("%")[0]}]`);
-    const [head, tail] = short.slice(1, -1).split("::").map((half) => half.split(":"));
-    const rest = tail?.filter((group) => group !== "") ?? [];
-    const zeros = Array(8 - head.length - rest.length).fill("0");
-    const bits = [...head, ...zeros, ...rest]
-      .map((group) => parseInt(group || "0", 16).toString(2).padStart(16, "0")).join("");
-    return bits.slice(0, this.#prefix);
   }
 }
 
@@ -117,7 +105,7 @@ export class Gate {
     }
     const place = this.#clients === undefined || !("hostname" in remoteAddr)
       ? NO_PLACE
-      : this.#clients.take(unmapped(remoteAddr.hostname));
+      : this.#clients.take(remoteAddr.hostname);
     if (place === undefined) {
       const max = plural(this.#perClient!.max, "connection");
       throw this.#refuse("per-client", `its address has ${max}`);

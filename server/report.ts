@@ -1,5 +1,6 @@
 /** What the echo server prints on standard output and standard error. */
 import type { Stdout } from "../cli/stdout.ts";
+import { clientOf } from "../net/address.ts";
 import { reason } from "../net/errors.ts";
 import { plural } from "../net/text.ts";
 import { nameinfo, numbers, peername } from "./nameinfo.ts";
@@ -99,7 +100,7 @@ class Bounded {
   /** Tells it in one line, or only counts it if there are too many. */
   tell(what: string, addr: Deno.Addr | undefined): void {
     this.#timer ??= setTimeout(() => this.end(), 1000);
-    const who = addr !== undefined && "hostname" in addr ? addr.hostname : "";
+    const who = addr !== undefined && "hostname" in addr ? clientOf(addr.hostname) : "";
     const told = this.#told.get(who) ?? 0;
     if (told === LINES_OF_ONE || this.#lines === LINES) {
       this.#more++;

@@ -165,6 +165,13 @@ Deno.test("Report tells ten faults a second, and how many more there were, again
   assertEquals(told.length, 100);
   await clock.pass(1000);
   assertEquals(told.splice(0).at(-1), "server: and 151 more faults");
+  // A host has a /64 of IPv6 addresses, and is one client with all of them.
+  for (let i = 1; i < 300; i++) {
+    const hostname = `2001:db8::${i}`;
+    report.fault(new Error("a fault"), { transport: "tcp", hostname, port: 1 });
+  }
+  report.fault(new Error("another"), client(2));
+  assertEquals(told.splice(0).slice(10), ["server: 192.0.2.2:1: another"]);
   await clock.pass(5000);
-  assertEquals(told, []);
+  assertEquals(told, ["server: and 289 more faults"]);
 });
