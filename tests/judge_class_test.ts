@@ -46,6 +46,7 @@ Deno.test({
     for (const [name, text] of Object.entries(submissions)) {
       await Deno.writeTextFile(`${folder}/${name}`, text);
     }
+    await Deno.symlink("nowhere", `${folder}/gone.js`);
     const judge = judgeAll(
       folder,
       "--build=if [ -d {file} ]; then cp {file}/main.js {out}; else cp {file} {out}; fi",
@@ -61,6 +62,7 @@ Deno.test({
       "submission,basic,robust,concurrent,score,fix this first",
       `"crash, 1.js",0/5,0/0,0/0,0/5,a line comes back`,
       "flood.js,5/5,0/0,0/0,5/5,",
+      `gone.js,0,0,0,0,No such file or directory: realpath '${folder}/gone.js'`,
       "it's a folder,5/5,0/0,0/0,5/5,",
       "leaves.js,5/5,0/0,0/0,5/5,",
     ]);

@@ -1,4 +1,5 @@
 /** A class: each submission is built and tried by a judge of its own, so that none disturbs the next. */
+import { reason } from "../../net/errors.ts";
 import { sleep } from "../../net/time.ts";
 import { bytes } from "./bytes.ts";
 import { LEVELS } from "./marks.ts";
@@ -65,10 +66,14 @@ export async function* grade(
   const bounded = (args: string[], seconds: number) => runBounded(args, seconds, over);
   try {
     for (const name of names) {
-      const values = {
-        file: quoted(Deno.realPathSync(`${folder}/${name}`)),
-        out: quoted(`${outs}/${name}.out`),
-      };
+      let file: string;
+      try {
+        file = Deno.realPathSync(`${folder}/${name}`);
+      } catch (error) {
+        yield { name, rows: [], why: reason(error) }; // such as a link to nowhere
+        continue;
+      }
+      const values = { file: quoted(file), out: quoted(`${outs}/${name}.out`) };
       if (build !== undefined) {
         const { program, why } = await bounded(["sh", "-c", command(build, values)], BUILD);
         if (over.aborted) return;
