@@ -147,20 +147,36 @@ const LINE_BUF = 1024;
 type Kind = "file" | "pipe" | "other";
 
 /**
- * The next bytes to write at once, so that with EAGAIN it is known which of them were taken. The
- * runtime's line buffer writes up to the last newline, keeps what is behind it, and reports EAGAIN
- * of either. So a piece ends with its last newline, and it is atomic for a pipe; elsewhere it is
- * the newline alone, or short and without one, which the line buffer always takes.
+ * Writes the next bytes of `p`, however often standard output is full; returns how many. With EAGAIN
+ * it must be known which of them were taken: the runtime's line buffer writes up to the last
+ * newline, keeps what is behind it, and reports EAGAIN of either. So a piece ends with its last
+ * newline, and it is atomic for a pipe; elsewhere it is the newline alone, or short and without one,
+ * which the line buffer always takes.
  */
-function nextPiece(bytes: Uint8Array, kind: Kind): { piece: Uint8Array; kept: boolean } {
-  let length = bytes.length;
+async function writePiece(
+  p: Uint8Array,
+  kind: Kind,
+  write: (p: Uint8Array) => number | Promise<number>,
+  pause: () => Promise<void>,
+): Promise<number> {
+  let length = p.length;
   if (kind !== "file") {
-    const start = bytes.subarray(0, kind === "pipe" ? PIPE_BUF : LINE_BUF - 1);
+    const start = p.subarray(0, kind === "pipe" ? PIPE_BUF : LINE_BUF - 1);
     const end = kind === "pipe" ? start.lastIndexOf(10) + 1 : start.indexOf(10);
     length = end > 0 ? end : end === 0 && kind === "other" ? 1 : start.length;
   }
-  const piece = bytes.subarray(0, length);
-  return { piece, kept: kind !== "file" && length < LINE_BUF && !piece.includes(10) };
+  let piece = p.subarray(0, length);
+  const kept = kind !== "file" && length < LINE_BUF && !piece.includes(10);
+  for (;;) {
+    try {
+      const n = await write(piece);
+      return kept ? length : n;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      if (kept) piece = new Uint8Array(); // has the line buffer write what it keeps
+      await pause();
+    }
+  }
 }
 
 /**
@@ -174,17 +190,7 @@ class SharedStdout implements Writer {
   async write(p: Uint8Array): Promise<number> {
     const kind = this.#kind ??= kindOfStdout();
     if (kind === "pipe" && p.length > BLOCK / 2) return await this.#writeThere(p);
-    const { piece, kept } = nextPiece(p, kind);
-    for (let rest = piece;;) {
-      try {
-        const n = await Deno.stdout.write(rest);
-        return kept ? piece.length : n;
-      } catch (error) {
-        if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-        if (kept) rest = new Uint8Array(); // has the line buffer write what it keeps
-        await sleep(AGAIN);
-      }
-    }
+    return await writePiece(p, kind, (p) => Deno.stdout.write(p), () => sleep(AGAIN));
   }
 
   #writeThere(p: Uint8Array): Promise<number> {
@@ -211,25 +217,17 @@ function kindOfStdout(): Kind {
 /** The thread's code, as a data URL, which needs no permission. */
 const THREAD = `data:text/javascript,${
   encodeURIComponent(`const PIPE_BUF = ${PIPE_BUF}, LINE_BUF = ${LINE_BUF};
-  ${nextPiece}
-  const pause = new Int32Array(new SharedArrayBuffer(4));
-  onmessage = ({ data: bytes }) => {
-    for (let done = 0; done < bytes.length;) {
-      const { piece, kept } = nextPiece(bytes.subarray(done), "pipe");
-      for (let rest = piece;;) {
-        try {
-          const n = Deno.stdout.writeSync(rest);
-          done += kept ? piece.length : n;
-          break;
-        } catch (error) {
-          if (!(error instanceof Deno.errors.WouldBlock)) {
-            return postMessage({ name: error.name, message: error.message });
-          }
-          if (kept) rest = new Uint8Array();
-          Atomics.wait(pause, 0, 0, ${AGAIN});
-        }
+  ${writePiece}
+  const write = (p) => Deno.stdout.writeSync(p);
+  const pause = () => new Promise((resolve) => setTimeout(resolve, ${AGAIN}));
+  onmessage = async ({ data: bytes }) => {
+    try {
+      for (let rest = bytes; rest.length > 0;) {
+        rest = rest.subarray(await writePiece(rest, "pipe", write, pause));
       }
+      postMessage(null);
+    } catch ({ name, message }) {
+      postMessage({ name, message });
     }
-    postMessage(null);
   };`)
 }`;
