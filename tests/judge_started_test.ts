@@ -1,5 +1,6 @@
 /** judge: what --start and --client see of programs that it starts. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { Failure } from "../tools/judge/case.ts";
 import { CASES } from "../tools/judge/cases.ts";
 import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
 import { Started } from "../tools/judge/process.ts";
@@ -80,8 +81,9 @@ Deno.test({
         fails,
         cases: own(fails),
       })),
-      // Python's ForkingTCPServer waits for its children so.
+      // Python's ForkingTCPServer waits for its children so, and PHP's handlers run after accept.
       { command: "wrong {port} lazy", fails: [], cases: own(["no process is left unwaited for"]) },
+      { command: "wrong {port} late", fails: [], cases: own(["no process is left unwaited for"]) },
     ];
     await atOnce(commands, async ({ command, fails, cases }) => {
       const results = await judgeStarted(`${bin}/${command}`, cases);
@@ -188,6 +190,27 @@ Deno.test("a leak is told, though there was no time for all the clients that wer
   };
   const { run } = STARTED.find(({ name }) => name === "no memory is left taken")!;
   assertMatch(await run(t as unknown as Trial) ?? "", /8192 bytes each.*: no time to see more/);
+});
+
+Deno.test("memory that grows for thousands of lines, and then no more, isn't left taken", async () => {
+  const { run } = STARTED.find(({ name }) => name === "no memory is left taken")!;
+  const judge = async (growsFor: number) => {
+    let lines = 0;
+    const looks = [50, 400, 750, 1100].map((clients) => ({ clients, held: { memory: 0 } }));
+    const t = {
+      late: false,
+      started: {
+        listener: () => ({}),
+        keepsMemory: () => undefined,
+        held: () => Promise.resolve({ memory: 64 * Math.min(lines, growsFor) }),
+      },
+      crowd: () => Promise.resolve({ looks }),
+      connect: () => Promise.resolve({ ask: () => Promise.resolve(void lines++) }),
+    };
+    return await run(t as unknown as Trial);
+  };
+  assertEquals(await judge(3000), undefined); // as Ruby's heap does
+  await assertRejects(() => judge(Infinity), Failure, "64 bytes each");
 });
 
 Deno.test("a right server may serve a thousand clients, and the next when they have left", async () => {

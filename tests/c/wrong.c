@@ -1,6 +1,6 @@
 /* An iterative echo server that ignores SIGPIPE and takes an error of read for EOF. Its second
-   argument says what is wrong with it; nothing, if there is none, or if it is "lazy": that one waits
-   for its children twice in a second. */
+   argument says what is wrong with it; nothing, if there is none, or if it waits for its children
+   twice in a second ("lazy") or only before it accepts ("late"). */
 #include "csapp.h"
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -78,8 +78,13 @@ int main(int argc, char **argv)
         int connfd = accept(listenfd, NULL, NULL);
         if (connfd < 0)
             continue;
-        if ((is("zombies") || is("lazy")) && fork() == 0)
+        if (is("late"))
+            reap(0);
+        if ((is("zombies") || is("lazy") || is("late")) && fork() == 0) {
+            if (is("late"))
+                usleep(100000);
             _exit(0);
+        }
         serve(connfd);
     }
 }

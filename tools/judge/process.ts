@@ -267,7 +267,7 @@ export class Started implements AsyncDisposable {
     const down = () => {
       const held = this.#held();
       return before === undefined || held.descriptors <= before.descriptors + SOME_DESCRIPTORS &&
-          held.zombies <= Math.max(1, before.zombies) && held.processes <= before.processes;
+          held.processes <= before.processes;
     };
     await until(down, this.#timeout);
     return this.#held();
