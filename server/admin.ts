@@ -110,9 +110,10 @@ async function read(
     lines.push(new TextDecoder().decode(line).replace(/\r?\n$/, ""));
   } while (lines.at(-1) !== "");
   const [, method = "", target = ""] = /^([A-Z]+) (\/\S*) HTTP\/1\.[01]$/.exec(lines[0]) ?? [];
-  const hosts = lines.flatMap((line) => /^host:[ \t]*(.*?)[ \t]*$/i.exec(line)?.slice(1) ?? []);
+  const hosts = lines.flatMap((line) => /^\s*host\s*:(.*)$/i.exec(line)?.[1].trim() ?? []);
   const url = URL.parse(target, "http://admin");
-  const host = URL.parse(`http://${hosts[0] ?? "localhost"}`);
+  const [given = "localhost"] = hosts;
+  const host = /[@/\\?#]/.test(given) ? null : URL.parse(`http://${given}`);
   if (method === "" || url === null || host === null || hosts.length > 1) {
     return { method, answer: { status: 400, body: "bad request\n" } };
   }

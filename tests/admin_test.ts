@@ -198,6 +198,34 @@ Deno.test("only an address, localhost or the name in --admin is a Host: DNS rebi
     assertEquals(await status(`${line}\r\nHost: localhost\r\n\r\n`), 400, line);
   }
   assertEquals(await status("GET / HTTP/1.1\r\nHost: a\r\nHost: localhost\r\n\r\n"), 400);
+  // What a parser could take for a user, a path or another field.
+  for (
+    const host of ["evil.example@127.0.0.1", "127.0.0.1/@evil.example", "localhost?evil.example"]
+  ) {
+    assertEquals(await status(`GET /stats HTTP/1.1\r\nHost: ${host}\r\n\r\n`), 400, host);
+  }
+  for (const field of ["Host : evil.example", " Host: evil.example"]) {
+    assertEquals(await status(`GET /stats HTTP/1.1\r\n${field}\r\n\r\n`), 403, field);
+  }
+});
+
+Deno.test("a header line takes no longer for the spaces in it", async () => {
+  await using server = await start();
+  const { hostname, port } = new URL(server.url);
+  const time = async (line: string) => {
+    using conn = await Deno.connect({ hostname, port: Number(port) });
+    const start = performance.now();
+    await rioWriten(conn, bytes(`GET /ready HTTP/1.1\r\n${`${line}\r\n`.repeat(60)}\r\n`));
+    assertMatch(text((await new Rio(conn).readline())!), /^HTTP\/1\.1 400 /);
+    return performance.now() - start;
+  };
+  let plain = Infinity;
+  let spaces = Infinity;
+  for (let i = 0; i < 3; i++) {
+    plain = Math.min(plain, await time(`host:${"x".repeat(4000)}`));
+    spaces = Math.min(spaces, await time(`host:x${" ".repeat(3998)}x`));
+  }
+  assert(spaces < 10 * plain, `${spaces} ms, not ${plain}`); // it was forty times as long and more
 });
 
 Deno.test("requests without end, and too many of them, are closed; others are answered", async () => {
