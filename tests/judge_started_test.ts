@@ -1,9 +1,10 @@
 /** judge: what --start and --client see of programs that it starts. */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { Failure } from "../tools/judge/case.ts";
+import { Failure, Skip } from "../tools/judge/case.ts";
 import { CASES } from "../tools/judge/cases.ts";
 import { CLIENT_CASES, ClientTrial } from "../tools/judge/client.ts";
 import { Started } from "../tools/judge/process.ts";
+import { keepsMemory } from "../tools/judge/proc.ts";
 import { MARKS } from "../tools/judge/marks.ts";
 import { grows, growth, STARTED } from "../tools/judge/started.ts";
 import { tryAll } from "../tools/judge/run.ts";
@@ -171,6 +172,16 @@ Deno.test("memory that is given back and taken again hasn't grown", () => {
   assertEquals(grows(looks(5000, 4400, 4800, 4801)), false);
 });
 
+Deno.test({
+  name: "what Ruby keeps shows no leak",
+  ignore: !has("ruby"),
+  async fn() {
+    await using ruby = new Program("ruby", ["-e", "$stdout.sync = true; puts 1; gets"]);
+    await ruby.stdout.until(/1/);
+    assertMatch(keepsMemory(ruby.process.pid) ?? "", /collector/);
+  },
+});
+
 Deno.test("a leak is told, though there was no time for all the clients that were to show it", async () => {
   const look = (clients: number) => ({ clients, held: { memory: 8192 * clients } });
   let served = 1100;
@@ -211,6 +222,27 @@ Deno.test("memory that grows for thousands of lines, and then no more, isn't lef
   };
   assertEquals(await judge(3000), undefined); // as Ruby's heap does
   await assertRejects(() => judge(Infinity), Failure, "64 bytes each");
+});
+
+Deno.test("one client shows whether a server prints: many may take long", async () => {
+  const { run } = STARTED.find(({ name }) => name.startsWith("it prints"))!;
+  let clients = 0;
+  const client = { ask: () => Promise.resolve(), leave: () => Promise.resolve() };
+  const t = {
+    late: false,
+    quiet: 1,
+    started: {
+      program: { stdout: "" },
+      listener: () => ({}),
+      start: () => Promise.resolve({}),
+      held: () => Promise.resolve({}),
+    },
+    renew() {},
+    crowd: () => Promise.resolve({ looks: [{ clients: clients += 1100 }] }),
+    connect: () => Promise.resolve(++clients && client),
+  };
+  await assertRejects(() => Promise.resolve(run(t as unknown as Trial)), Skip, "printed nothing");
+  assertEquals(clients, 1);
 });
 
 Deno.test("a right server may serve a thousand clients, and the next when they have left", async () => {

@@ -134,11 +134,12 @@ export function memory(pid: number): number {
 export function keepsMemory(pid: number): string | undefined {
   const size = Number(/^VmSize:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
   if (size > SANITIZER) return "a sanitizer keeps what is freed";
-  // Executable memory that comes from no file holds code compiled while the program runs, and the
-  // heap of Go begins at an address of its own.
+  // Executable memory that comes from no file holds code compiled while the program runs, the heap
+  // of Go begins at an address of its own, and Ruby is known by its name.
   const maps = read(`/proc/${pid}/maps`);
-  const compiled = /^\S+ r[w-]xp \S+ \S+ 0 *(\[anon.*)?$|^c000000000-/m.test(maps);
-  return compiled ? "a garbage collector frees when it likes" : undefined;
+  const collects = /^\S+ r[w-]xp \S+ \S+ 0 *(\[anon.*)?$|^c000000000-|\/(lib)?ruby[^/]*$/m
+    .test(maps);
+  return collects ? "a garbage collector frees when it likes" : undefined;
 }
 
 /** The listening TCP sockets: their ports, by inode. */
