@@ -1,5 +1,7 @@
 /** judge --all: a folder of submissions, whatever they do. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { csv } from "../tools/judge/class.ts";
+import type { Row } from "../tools/judge/report.ts";
 import { exists, has, LINUX, Program, runProgram } from "./helpers.ts";
 
 const judgeAll = (folder: string, ...flags: string[]) =>
@@ -73,6 +75,16 @@ Deno.test({
     assertMatch(await page("no main"), /\n\ncp: .*main\.js.*\n$/);
     await Deno.remove(folder, { recursive: true });
   },
+});
+
+Deno.test("a row says why cases weren't tried, if none has failed", () => {
+  const row = { level: "basic", points: 1, did: "", means: "", read: "", ms: 0 } as const;
+  const rows: Row[] = [
+    { ...row, name: "a", verdict: "passed" },
+    { ...row, name: "b", verdict: "not tried", saw: "judge was ended by SIGINT" },
+  ];
+  const cells = ["one.c", "1/2", "0/0", "0/0", "1/2", "judge was ended by SIGINT"];
+  assertEquals(csv({ name: "one.c", rows }), `${cells.join(",")}\r\n`);
 });
 
 Deno.test({

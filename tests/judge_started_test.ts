@@ -108,6 +108,7 @@ Deno.test({
 const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
   [""],
   ["lines", "each line comes out once"],
+  ["empty", "an empty line comes out"],
   ["format", "text comes out as it was"],
   ["nul", "NUL comes out"],
   ["read", "a line that comes back a byte at a time comes out whole"],
@@ -127,6 +128,14 @@ const WRONG_CLIENTS: [wrong: string, ...fails: string[]][] = [
   ["busy", "it sleeps while it waits for an answer"],
   ["exit", "a reset is told by the exit code"],
 ];
+// What is told of mistakes that one case can see in more ways than one.
+const TOLD: [wrong: string, fails: string, told: RegExp][] = [
+  ["one", "each line comes out once", /sent FIN, though .*: not each line is sent/],
+  ["'no FIN'", "each line comes out once", /and has sent no FIN: at the end .* close, or send FIN/],
+  ["nul", "NUL comes out", /the NUL and what followed it are gone: the length .* strlen/],
+  ["adds", "a last line without a newline comes out", /"no newline\\n".*: a newline is added/],
+  ["'busy at end'", "it sleeps while it waits for an answer", /its input has ended/],
+];
 
 Deno.test({
   name: "each case of a client has a wrong one, and the lecture's is judged (needs gcc)",
@@ -135,9 +144,9 @@ Deno.test({
     assertEquals(WRONG_CLIENTS.flatMap(([, ...fails]) => fails), CLIENT_CASES.map((c) => c.name));
     const bin = await Deno.makeTempDir();
     await Promise.all(["wrong_client", "echoclient"].map((program) => compile(program, bin)));
-    const [, , , nul, , , newline, closed, , , , silent, , exit] = WRONG_CLIENTS.map(([, fails]) =>
-      fails
-    );
+    const [, , , , nul, , , newline, closed, , , , silent, , exit] = WRONG_CLIENTS.map((
+      [, fails],
+    ) => fails);
     const commands = [
       ...WRONG_CLIENTS.map(([wrong, ...fails]) => [
         `${bin}/wrong_client {host} {port} ${wrong}`,
@@ -146,11 +155,19 @@ Deno.test({
       [`${bin}/echoclient {host} {port}`, nul, newline, closed, silent, exit],
       [`${Deno.execPath()} run --allow-net ${ROOT}/client.ts {host} {port}`],
     ];
+    const tryWith = (command: string) => async (cases: typeof CLIENT_CASES) => {
+      await using trial = new ClientTrial(command, TIMEOUT);
+      return await Array.fromAsync(tryAll(trial, cases));
+    };
+    await atOnce(TOLD, async ([wrong, fails, told]) => {
+      const cases = CLIENT_CASES.filter(({ name }) => name === fails);
+      const tried = await tryWith(`${bin}/wrong_client {host} {port} ${wrong}`)(cases);
+      const [{ verdict, saw, means = cases[0].means }] = tried;
+      assertEquals(verdict, "failed", wrong);
+      assertMatch(`${saw}: ${means}`, told);
+    });
     await atOnce(commands, async ([command, ...fails]) => {
-      const tryClient = async (cases: typeof CLIENT_CASES) => {
-        await using trial = new ClientTrial(command, TIMEOUT);
-        return await Array.fromAsync(tryAll(trial, cases));
-      };
+      const tryClient = tryWith(command);
       const own = CLIENT_CASES.filter(({ name }) => name === fails[0]);
       const cases = THOROUGH || fails.length !== 1 ? CLIENT_CASES : own;
       const failed = named(await tryClient(cases), "failed", "not tried");

@@ -17,9 +17,12 @@ static void drain(rio_t *rp)
     char buf[MAXLINE];
     ssize_t n;
 
-    shutdown(rp->rio_fd, SHUT_WR);
+    if (!is("no FIN"))
+        shutdown(rp->rio_fd, SHUT_WR);
     while ((n = rio_readlineb(rp, buf, MAXLINE)) > 0) {
         fwrite(buf, 1, n, stdout);
+        if (is("adds") && buf[n - 1] != '\n')
+            putchar('\n');
         while (is("extra") && lines > 0)
             pause();
     }
@@ -52,8 +55,11 @@ int main(int argc, char **argv)
         wrong = argv[3];
     signal(SIGPIPE, SIG_IGN);
     rio_readinitb(&rio, clientfd);
-    while ((sent = get(buf)) > 0) {
+    while ((sent = get(buf)) > 0 && !(is("one") && lines == 1)) {
         struct pollfd answer = { clientfd, POLLIN, 0 };
+        struct pollfd both[] = { answer, { STDIN_FILENO, POLLIN, 0 } };
+        if (is("empty") && buf[0] == '\n')
+            continue;
         if (rio_writen(clientfd, buf, sent) < 0)
             break;
         if (is("long") && sent == MAXLINE - 1)
@@ -64,6 +70,8 @@ int main(int argc, char **argv)
             break;
         }
         while (is("busy") && poll(&answer, 1, 0) == 0)
+            ;
+        while (is("busy at end") && poll(both, 2, -1) > 0 && !both[0].revents)
             ;
         n = is("read") ? read(clientfd, buf, MAXLINE) : rio_readlineb(&rio, buf, MAXLINE);
         if (n == 0 && !is(lines > 0 ? "stale" : "stale at once"))

@@ -79,5 +79,6 @@ export function hint(expected: Uint8Array, came: Uint8Array, at: number): string
   if (want === 13) return ": the \\r is gone";
   if (got === 13) return ": a \\r that nobody sent";
   if (want === 10) return ": the newline is gone";
+  if (want === undefined && got === 10) return ": a newline that nobody sent";
   return "";
 }

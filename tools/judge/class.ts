@@ -154,8 +154,9 @@ function cells({ name, rows, why }: Graded): string[] {
     return rows.length === 0 ? "0" : `${earned}/${max}`;
   };
   const levels = LEVELS.map((level) => points(rows.filter((row) => row.level === level)));
-  const failed = rows.find(({ verdict }) => verdict === "failed");
-  return [name, ...levels, points(rows), why ?? failed?.name ?? ""];
+  const failed = rows.find(({ verdict }) => verdict === "failed")?.name;
+  const missing = rows.find(({ verdict }) => verdict === "not tried")?.saw;
+  return [name, ...levels, points(rows), why ?? failed ?? missing ?? ""];
 }
 
 /** A table for people, a row at a time; the first row is its head. */

@@ -21,7 +21,8 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
   {
     name: "each line comes out once",
     did: "typed three lines, and sent each back",
-    means: "what comes back isn't what is printed",
+    means: "not each line is sent, and printed when it has come back: more is waited for (EOF, a " +
+      "full buffer), or FIN (shutdown) is sent before the input ends",
     read: ECHOCLIENT,
     async run(t) {
       const { client, connfd } = await t.start();
@@ -36,15 +37,30 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
     },
   },
   {
+    name: "an empty line comes out",
+    did: "typed an empty line between two others, and sent each back",
+    means: "an empty line is skipped, or taken for the end: it has one byte, the newline",
+    read: ECHOCLIENT,
+    async run(t) {
+      const { client, connfd } = await t.start();
+      for (const line of ["before\n", "\n", "behind\n"]) {
+        await client.type(line);
+        await connfd.send(await connfd.typed(line));
+        await client.prints(line);
+      }
+      await client.ends(connfd);
+      client.printedAll("before\n\nbehind\n");
+    },
+  },
+  {
     name: "text comes out as it was",
     did: "typed a line with %, blanks at its end and UTF-8, and sent it back",
-    means: "the line is printed as a format (printf(buf)), stripped, or taken for ASCII",
+    means: "the line is taken for a format (printf(buf)), stripped, or taken for ASCII",
     read: "printf(3), BUGS; CS:APP 10.5: text and binary data",
     async run(t) {
       const { client, connfd } = await t.start();
       await client.type(TEXT);
-      const sent = await connfd.line();
-      if (sent !== latin1(TEXT)) throw new Failure(`it sent ${JSON.stringify(sent)}`);
+      const sent = await connfd.typed(latin1(TEXT));
       await connfd.send(sent);
       await client.prints(sent);
       await client.ends(connfd);
@@ -61,16 +77,7 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       const { client, connfd } = await t.start();
       const line = "before\0after\n";
       await client.type(line);
-      let sent = "";
-      while (sent.length < line.length) {
-        const part = await connfd.read(line.length - sent.length);
-        if (part === "") break;
-        sent += part;
-      }
-      if (sent !== line) {
-        throw new Failure(`it sent ${show(bytes(sent))}, not ${show(bytes(line))}`);
-      }
-      await connfd.send(line);
+      await connfd.send(await connfd.typed(line));
       await client.prints(line);
       await client.ends(connfd);
       client.printedAll(line);
@@ -105,40 +112,39 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
       const line = longLine(LONG).replaceAll(/[% ]/g, ".");
       await client.type(line);
       for (let came = 0; came < LONG;) {
-        const part = await connfd.read(LONG - came);
-        if (part === "") throw new Failure(`it ended after ${came} of ${LONG} bytes`);
+        const part = await connfd.read(LONG - came).catch(() => "");
+        if (part === "") throw new Failure(`it sent ${came} of ${LONG} bytes`);
         came += part.length;
         await connfd.send(part);
       }
       await client.prints(line);
       await client.ends(connfd);
-      if (!client.has(line)) throw new Failure(`it didn't print the ${LONG} bytes in one piece`);
+      if (!client.has(line)) {
+        throw new Failure(`it printed ${client.stdout.length} bytes, not the ${LONG} in one piece`);
+      }
       return client.finding();
     },
   },
   {
     name: "a last line without a newline comes out",
     did: "typed text without a newline, ended the input, and sent the text back",
-    means: "it waits for a newline that never comes, and sends no FIN while it waits",
+    means:
+      "it waits for a newline that never comes, and sends no FIN while it waits; or it doesn't " +
+      "wait for the answer",
     read: "shutdown(2); CS:APP 10.5.2, rio_readlineb",
     async run(t) {
       const { client, connfd } = await t.start();
       await client.type("no newline");
       await client.closeInput();
-      let sent = "";
-      while (sent.length < "no newline".length) {
-        const part = await connfd.read("no newline".length - sent.length);
-        if (part === "") throw new Failure(`it ended after ${JSON.stringify(sent)}`);
-        sent += part;
-      }
-      await connfd.send(sent);
+      const sent = await connfd.typed("no newline");
       const more = await connfd.rest(t.timeout / 10);
-      if (more !== "") throw new Failure(`it sent ${JSON.stringify(more)} behind the text`);
+      if (more !== "") throw new Failure(`it sent ${received(sent + more, sent)}`);
+      await connfd.send(sent);
       connfd.closeAtEnd();
       if (await within(t.timeout, client.ended) === undefined) {
         throw new Failure(`it waits, ${seconds(t.timeout)} after its text has come back`);
       }
-      client.printed("no newline", 1);
+      client.printedAll("no newline");
       return client.finding();
     },
   },
@@ -222,17 +228,23 @@ export const CLIENT_CASES: Case<ClientTrial>[] = [
   },
   {
     name: "it sleeps while it waits for an answer",
-    did: "typed a line, didn't answer for a while, and measured the client's CPU time",
-    means: "it asks over and over whether something has come, instead of waiting in read",
+    did: "typed a line, didn't answer for a while, then ended the input and didn't answer for " +
+      "another, and measured the client's CPU time",
+    means:
+      "it asks over and over whether something has come, instead of waiting in read, or reads " +
+      "on behind EOF",
     read: "CS:APP 12.2, select waits; proc(5)",
     async run(t) {
       const { client, connfd } = await t.start();
       await client.type("a line\n");
       const line = await connfd.line();
-      const took = await busy(() => client.ticks(), t.timeout / 10);
+      for (const when of ["its input is open", "its input has ended"]) {
+        if (when.endsWith("ended")) await client.closeInput();
+        const took = await busy(() => client.ticks(), t.timeout / 10);
+        if (took !== undefined) throw new Failure(`${took} while ${when}`);
+      }
       await connfd.send(line);
       await client.ends(connfd);
-      if (took !== undefined) throw new Failure(took);
     },
   },
   {
@@ -366,9 +378,11 @@ class ClientProgram extends Program {
   /** Ends its input, closes the connection when the client does, and checks that it exits. */
   async ends(connfd?: Connfd): Promise<void> {
     await this.closeInput();
-    connfd?.closeAtEnd();
+    let fin = connfd === undefined;
+    connfd?.closeAtEnd().then(() => fin = true);
     if (await within(this.#timeout, this.finished) === undefined) {
-      throw new Failure(`it still runs ${seconds(this.#timeout)} after the end of its input`);
+      const late = `it still runs ${seconds(this.#timeout)} after the end of its input`;
+      throw new Failure(fin ? late : `${late}, and has sent no FIN`);
     }
   }
 
@@ -383,10 +397,7 @@ class ClientProgram extends Program {
   printedAll(text: string): void {
     const { stdout } = this;
     if (stdout === text) return;
-    const [expected, came] = [bytes(text), bytes(stdout)];
-    const at = firstDifference(expected, came);
-    const line = expected.subarray(0, expected.indexOf(10, at) + 1); // the one that differs
-    throw new Failure(`it printed ${show(came)}, not ${show(expected)}${hint(line, came, at)}`);
+    throw new Failure(`it printed ${received(stdout, text)}`);
   }
 
   /** Describes how it exited. */
@@ -411,8 +422,23 @@ class Connfd {
   /** The next line that the client sends. */
   async line(): Promise<string> {
     const line = await this.#receive(this.#rio.readline());
-    if (line === null) throw new Failure("it closed the connection before it had sent a line");
+    if (line === null) throw new Failure("it sent FIN, though its input goes on");
     return text(line);
+  }
+
+  /** What was typed, up to a newline. Fails with what the client sends instead. */
+  async typed(typed: string): Promise<string> {
+    let sent = "";
+    while (sent.length < typed.length && !sent.endsWith("\n")) {
+      // What has come says more than that nothing follows.
+      const part = await this.read(typed.length - sent.length).catch((error) => {
+        if (sent === "") throw error;
+      });
+      if (!part) break;
+      sent += part;
+    }
+    if (sent !== typed) throw new Failure(`it sent ${received(sent, typed)}`);
+    return sent;
   }
 
   /** The next bytes that the client sends, at most `n`. */
@@ -459,6 +485,14 @@ class Connfd {
     if (done === undefined) throw new Failure(`it sent nothing for ${seconds(this.#timeout)}`);
     return done.value;
   }
+}
+
+/** Says what came and what was expected, a character for each byte, and guesses why. */
+function received(came: string, expected: string): string {
+  const [now, then] = [bytes(came), bytes(expected)];
+  const at = firstDifference(then, now);
+  const line = then.subarray(0, then.indexOf(10, at) + 1); // the one that differs
+  return `${show(now)}, not ${show(then)}${hint(line, now, at)}`;
 }
 
 /** The bytes of a text in UTF-8, a character each. */

@@ -73,6 +73,7 @@ const ONCE = "each line comes out once";
 /** The cases of a client; all but the first need the first. */
 const CLIENT: typeof SERVER = [
   [ONCE, "basic", 5],
+  ["an empty line comes out", "basic", 1],
   ["text comes out as it was", "basic", 2],
   ["NUL comes out", "robust", 1],
   ["a line that comes back a byte at a time comes out whole", "basic", 2],

@@ -25,6 +25,10 @@ const SEEN: [saw: RegExp, means: string][] = [
     "memory is used that isn't the server's: gcc -g -fsanitize=address says where",
   ],
   [
+    /has sent no FIN/,
+    "at the end of its input a client has to close, or send FIN (shutdown): the server waits for it",
+  ],
+  [
     /^it still runs .* after the end of its input/,
     "it waits on when nothing more can come: at the end of its input, or of the connection, it ends",
   ],
