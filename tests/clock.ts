@@ -1,6 +1,8 @@
 /** Time that passes when a test says so. */
 import fakeTimers from "npm:@sinonjs/fake-timers@^15.0.0";
 
+export { turn } from "../net/turns.ts";
+
 /** A clock for the timers of this thread; `setImmediate` and the network go on as ever. */
 export class Clock implements Disposable {
   readonly #clock = fakeTimers.install({
@@ -15,9 +17,4 @@ export class Clock implements Disposable {
   [Symbol.dispose](): void {
     this.#clock.uninstall();
   }
-}
-
-/** Resolves in the next turn of the event loop. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

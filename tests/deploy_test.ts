@@ -1,7 +1,18 @@
 /** Runs the configurations of docs/deploy.md, with other ports. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { sleep } from "../net/time.ts";
-import { bytes, Client, connect, freePort, has, noise, Program, ROOT, text } from "./helpers.ts";
+import {
+  bytes,
+  Client,
+  connect,
+  freePort,
+  has,
+  noise,
+  Program,
+  ROOT,
+  tempDir,
+  text,
+} from "./helpers.ts";
 
 const page = await Deno.readTextFile(`${ROOT}/docs/deploy.md`);
 const HAPROXY = { ignore: !has("haproxy") };
@@ -17,12 +28,6 @@ function code(language: string, replaced: Record<string, string | number> = {}):
     assert(code.includes(from), `no ${from} in ${code}`);
     return code.replaceAll(from, String(to));
   }, found);
-}
-
-/** A folder that is removed at the end. */
-async function temporary(): Promise<AsyncDisposable & { path: string }> {
-  const path = await Deno.makeTempDir();
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
 /** A server as the unit starts it, on free ports unless given. */
@@ -77,7 +82,7 @@ async function balance(
   port: number,
   configuration: string,
 ): Promise<Balancer> {
-  const { path, ...folder } = await temporary();
+  const { path, ...folder } = await tempDir();
   await Deno.writeTextFile(`${path}/conf`, configuration.replaceAll("DIR", path));
   const [name, ...args] = command.map((arg) => arg.replace("DIR", path));
   const program = new Program(name, args);
@@ -136,7 +141,7 @@ Deno.test({
   ignore: !has("haproxy") || !has("openssl"),
   name: "haproxy asks clients for a certificate (needs haproxy, openssl)",
   async fn() {
-    await using dir = await temporary();
+    await using dir = await tempDir();
     const tls = (name: string) => Deno.readTextFile(`${ROOT}/tests/tls/${name}.pem`);
     await Deno.writeTextFile(`${dir.path}/server.pem`, await tls("cert") + await tls("key"));
     const pair = async (name: string) => {
@@ -301,7 +306,7 @@ Deno.test({
   ...SYSTEMD,
   name: "systemd finds nothing wrong with the unit (needs systemd-analyze)",
   async fn() {
-    await using folder = await temporary();
+    await using folder = await tempDir();
     const unit = code("ini", { "/usr/local/bin/deno": Deno.execPath() });
     await Deno.writeTextFile(`${folder.path}/echo@.service`, unit);
     const { code: exit, stderr } = await new Deno.Command("systemd-analyze", {

@@ -1,8 +1,7 @@
 /** No client can end the server, starve another, or fool it; no shortage either. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Rio, rioWriten } from "@netp/rio/rio";
+import { rioWriten } from "@netp/rio/rio";
 import {
-  bytes,
   connect,
   freePort,
   has,
@@ -58,32 +57,6 @@ first.close()
 });
 
 Deno.test({
-  ...PYTHON,
-  name: "a flood of faults prints a bounded number of lines (needs python3)",
-  async fn() {
-    await using server = await startServer("--concurrency=50");
-    await python(
-      server.port,
-      `
-for i in range(300):
-    s = connect()
-    s.sendall(b"x\\n"); s.recv(2)
-    s.setsockopt(*RST); s.close()
-`,
-    );
-    using client = await connect(server.port);
-    await client.ask();
-    client.fd.close();
-    await server.stop();
-    const lines = server.stderr.text.match(/^server: 127.*$/gm)!;
-    const more = server.stderr.text.matchAll(/^server: and (\d+) more fault/gm);
-    const counted = [...more].reduce((sum, [, n]) => sum + Number(n), 0);
-    assertEquals(lines.length + counted, 300);
-    assert(lines.length <= 100, `${lines.length} lines`);
-  },
-});
-
-Deno.test({
   ...LINUX,
   name: "a client that sends and never reads stands still alone, in bounded memory",
   async fn() {
@@ -108,17 +81,6 @@ Deno.test({
     greedy.fd.close();
     await sending;
   },
-});
-
-Deno.test("half-close: all that was sent is echoed, then FIN", async () => {
-  await using server = await startServer();
-  using client = await connect(server.port);
-  const data = bytes("x".repeat(100_000) + "\nlast");
-  const sending = rioWriten(client.fd, data).then(() => client.fd.closeWrite());
-  const back = new Uint8Array(data.length + 1);
-  assertEquals(await new Rio(client.fd).readnb(back), data.length);
-  assertEquals(back.subarray(0, -1), data);
-  await sending;
 });
 
 Deno.test({
@@ -207,37 +169,14 @@ Deno.test("an idle timeout saves the queue of the iterative server", async () =>
   await server.stderr.until(/^server: 127\.0\.0\.1:\d+: idle for 0.5 s$/m);
 });
 
-Deno.test("a byte now and then is not idle, but --max-seconds ends it", async () => {
-  await using server = await startServer(
-    "--idle-timeout=1.5",
-    "--max-seconds=3",
-  );
-  using slow = await connect(server.port);
-  const start = performance.now();
-  let sent = 0;
-  const sending = (async () => {
-    for (;;) {
-      await slow.fd.write(bytes("x"));
-      sent++;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+Deno.test("--max-seconds ends a connection, however busy it is", async () => {
+  await using server = await startServer("--idle-timeout=9", "--max-seconds=0.5");
+  using client = await connect(server.port);
+  const asking = (async () => {
+    for (;;) await client.ask();
   })().catch(() => {});
-  await slow.askEnd();
-  await sending;
-  const seconds = (performance.now() - start) / 1000;
-  assert(seconds >= 3 && sent > 5, `${seconds} s, ${sent} bytes`);
-  await server.stderr.until(/^server: 127\.0\.0\.1:\d+: connected for 3 s$/m);
-});
-
-Deno.test("a burst of many short lines is reported whole", async () => {
-  await using server = await startServer();
-  const input = "\n".repeat(100_000);
-  const client = Program.script("client.ts", "127.0.0.1", server.port);
-  const { stdout } = await runProgram(client, input);
-  assert(stdout === input);
-  await server.stop();
-  const lines = server.stdout.text.match(/^server received 1 bytes$/gm)!;
-  assertEquals(lines.length, 100_000);
+  await server.stderr.until(/^server: 127\.0\.0\.1:\d+: connected for 0.5 s$/m);
+  await asking;
 });
 
 Deno.test({
@@ -273,19 +212,6 @@ Deno.test({
   },
 });
 
-Deno.test("a server whose standard output goes away serves on, and says so once", async () => {
-  await using server = await startServer();
-  await server.stdout.cancel();
-  const client = await connect(server.port);
-  const fault = "server: standard output: Broken pipe\n";
-  // It shows when the first block is written, and the next line comes.
-  while (!server.stderr.text.includes(fault)) await client.ask();
-  await client.ask();
-  client.fd.close();
-  assertEquals(await server.stop(), 0);
-  assertEquals(server.stderr.text.split(fault).length, 2);
-});
-
 /** Runs a shell command with `$DENO` at hand, and the programs' folder as its own. */
 const shell = (command: string) =>
   new Program("sh", ["-c", command], { DENO: `${Deno.execPath()} run -q --allow-net` });
@@ -300,6 +226,14 @@ async function connectSoon(port: number): Promise<Awaited<ReturnType<typeof conn
     }
   }
 }
+
+/** Twenty clients who reset. */
+const RESETS = `
+for i in range(20):
+    s = connect()
+    s.sendall(b"x\\n"); s.recv(2)
+    s.setsockopt(*RST); s.close()
+`;
 
 /** Runs a program whose standard error is a pipe that is full, and that nobody reads. */
 const FULL = `
@@ -328,15 +262,7 @@ for (const flags of ["", "--workers=2"]) {
         `exec $DENO ${read} server.ts ${port} --concurrency=9 ${flags} >/dev/full 2>&1`,
       );
       (await connectSoon(port)).fd.close();
-      await python(
-        port,
-        `
-for i in range(20):
-    s = connect()
-    s.sendall(b"x\\n"); s.recv(2)
-    s.setsockopt(*RST); s.close()
-`,
-      );
+      await python(port, RESETS);
       using client = await connect(port);
       await client.ask();
       client.fd.close();
@@ -358,15 +284,7 @@ for i in range(20):
         ...args.trim().split(" "),
       ]);
       (await connectSoon(port)).fd.close();
-      await python(
-        port,
-        `
-for i in range(20):
-    s = connect()
-    s.sendall(b"x\\n"); s.recv(2)
-    s.setsockopt(*RST); s.close()
-`,
-      );
+      await python(port, RESETS);
       using client = await connect(port);
       await client.ask();
       client.fd.close();

@@ -388,21 +388,6 @@ Deno.test("a fault in a thread is told as one in the only one", async () => {
   assertEquals(summary.milliseconds, unknown, "a fault in the warm-up");
 });
 
-Deno.test("Ctrl-C ends it, and what was measured so far is printed", async () => {
-  await using server = await startServer("--concurrency=100", "--quiet");
-  await using program = Program.script(
-    "tools/load.ts",
-    "127.0.0.1",
-    server.port,
-    "--seconds=600",
-    "--json",
-  );
-  await program.stdout.until(/\n/);
-  assertEquals(await program.stop("SIGINT"), 130);
-  const { summary } = JSON.parse(program.stdout.text.trim().split("\n").at(-1)!);
-  assert(summary.lines > 0 && summary.fault === null);
-});
-
 Deno.test("Ctrl-C ends it at once, though the server hangs", async () => {
   const hang = Promise.withResolvers<Uint8Array>();
   let hangs = false;
@@ -685,13 +670,6 @@ Deno.test("TLS and Unix sockets", async () => {
   await unix.stderr.until(/^listening/m);
   const args = [`--unix=${path}`, "--seconds=0.2", "--depth=4"];
   assertEquals((await runProgram(Program.script("tools/load.ts", ...args))).code, 0);
-});
-
-Deno.test("many connections take turns: each is served again and again", async () => {
-  await using server = await startServer("--concurrency=300", "--quiet");
-  const { code, stdout } = await script(server.port, "--connections=300", "--lines=3000", "--json");
-  const { summary } = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
-  assertEquals([code, summary.lines], [0, 3000]);
 });
 
 Deno.test({

@@ -197,8 +197,8 @@ export const MUTANTS: Mutant[] = [
       "small writes wait for an acknowledgement",
       "p.length >= SMALL_WRITE",
       "p.length <= SMALL_WRITE",
-      "server",
-      "in two writes without delay",
+      "serve",
+      "a small write sets TCP_NODELAY",
     ],
     [
       "who sends without pause keeps the thread",

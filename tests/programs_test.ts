@@ -6,9 +6,7 @@ import { parseFlags, UsageError } from "../cli/flags.ts";
 import { TARGET, toTarget } from "../client/target.ts";
 import { COMMAND_LINE, serverFlags } from "../server/command_line.ts";
 import {
-  bytes,
   fillQueue,
-  freePort,
   has,
   noise,
   Program,
@@ -18,7 +16,6 @@ import {
   runProgram,
   startServer,
   tempDir,
-  text,
 } from "./helpers.ts";
 
 const client = (...args: (string | number)[]) => Program.script("client.ts", ...args);
@@ -91,18 +88,6 @@ Deno.test("the second client waits until the first one closes", async () => {
   );
 });
 
-Deno.test("with --concurrency=2 the second client doesn't wait", async () => {
-  await using server = await startServer("--concurrency=2");
-  await using first = client("127.0.0.1", server.port);
-  await first.write("1\n");
-  await first.stdout.until(/^1\n$/);
-  await using second = client("127.0.0.1", server.port);
-  await second.write("two\n");
-  await second.stdout.until(/^two\n$/);
-  assertEquals(await second.code(), 0);
-  assertEquals(await first.code(), 0);
-});
-
 Deno.test("a file of 20 MB of random bytes comes back identical", async () => {
   await using server = await startServer();
   const dir = await Deno.makeTempDir();
@@ -122,17 +107,6 @@ Deno.test("a file of 20 MB of random bytes comes back identical", async () => {
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
-});
-
-Deno.test("--lockstep brings back the same bytes", async () => {
-  await using server = await startServer();
-  const input = text(noise(50_000)) + "\n" + "x".repeat(20_000) + "\nlast";
-  const { code, stdout } = await runProgram(
-    client("127.0.0.1", server.port, "--lockstep"),
-    bytes(input),
-  );
-  assertEquals(code, 0);
-  assert(stdout === input);
 });
 
 Deno.test({
@@ -301,30 +275,6 @@ Deno.test({
   },
 });
 
-Deno.test("hosts that don't resolve or aren't ours: one line, exit code 1", async () => {
-  const host = "no.such.host.invalid";
-  await fails(
-    Program.script("server.ts", 0, `--host=${host}`),
-    new RegExp(`^server: listen on ${host}:0: failed to lookup .*\n$`),
-  );
-  await fails(
-    Program.script("server.ts", 0, "--host=192.0.2.1"),
-    "server: listen on 192.0.2.1:0: Cannot assign requested address",
-  );
-  await fails(
-    client(host, 7),
-    new RegExp(`^client: connect to ${host} port 7: failed to lookup .*\n$`),
-  );
-});
-
-Deno.test("a refused connection: one line, exit code 1", async () => {
-  const port = freePort();
-  await fails(
-    client("127.0.0.1", port),
-    `client: connect to 127.0.0.1 port ${port}: Connection refused`,
-  );
-});
-
 Deno.test("a connect that is never answered: one line, exit code 1", async () => {
   using listenfd = openListenfd(0, { host: "127.0.0.1", backlog: 1 });
   const { port } = listenfd.addr;
@@ -345,24 +295,6 @@ Deno.test("a server that never echoes: --timeout, one line, exit code 1", async 
       "hello\n",
     );
   }
-});
-
-Deno.test("a server that ends first: what came back, one line, exit code 1", async () => {
-  using listenfd = openListenfd(0, { host: "127.0.0.1" });
-  await using program = client("127.0.0.1", listenfd.addr.port);
-  await program.write("12 bytes...\nand 28 bytes, never echoed.\n");
-  const connfd = await listenfd.accept();
-  const buf = new Uint8Array(12);
-  await connfd.read(buf);
-  await connfd.write(buf);
-  connfd.close(); // with bytes unread: the client gets RST
-  assertEquals(await program.process.status.then(({ code }) => code), 1);
-  await program.code();
-  assertEquals(program.stdout.text, "12 bytes...\n");
-  assertEquals(
-    program.stderr.text,
-    "client: server closed the connection: 12 of 40 bytes came back\n",
-  );
 });
 
 Deno.test("a reader of standard output that goes away ends the client quietly", async () => {
@@ -395,31 +327,6 @@ for (const kind of ["pipe", "unix", "pty"]) {
     },
   });
 }
-
-Deno.test("the tasks ask no registry, with an empty cache", async () => {
-  const asked: string[] = [];
-  await using web = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    (request) => {
-      asked.push(request.url);
-      return new Response(null, { status: 404 });
-    },
-  );
-  const dir = await Deno.makeTempDir();
-  try {
-    const registry = `http://127.0.0.1:${web.addr.port}/`;
-    await using server = new Program(
-      Deno.execPath(),
-      ["task", "server", "0"],
-      { DENO_DIR: dir, JSR_URL: registry, NPM_CONFIG_REGISTRY: registry },
-    );
-    await server.stderr.until(/^listening on .*/m);
-    assertEquals(asked, []);
-    assertEquals(await server.stop("SIGINT"), 0);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-});
 
 Deno.test("the programs run from a URL with an empty cache, no registry asked", async () => {
   const asked: string[] = [];

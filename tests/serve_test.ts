@@ -147,6 +147,21 @@ Deno.test("a connection that is written to isn't idle", async () => {
   await served;
 });
 
+Deno.test("a small write sets TCP_NODELAY, large ones alone don't", async () => {
+  for (const [length, noDelay] of [[4096, []], [4095, [true]]] as const) {
+    const set: boolean[] = [];
+    const options = { setKeepAlive() {}, setNoDelay: (noDelay: boolean) => set.push(noDelay) };
+    const conn = Object.assign(new FakeConn(), options);
+    const { listenfd, stats, served } = serving([conn], async (connfd) => {
+      for (let i = 0; i < 2; i++) await connfd.write(new Uint8Array(length));
+    });
+    while (stats.closed.done === 0) await turn();
+    assertEquals(set, [...noDelay]);
+    listenfd.close();
+    await served;
+  }
+});
+
 Deno.test("a client that takes its bytes slowly has twenty seconds more", async () => {
   using clock = new Clock();
   const { listenfd, stats, served } = serving([new FakeConn(false)], async (connfd) => {
@@ -189,7 +204,9 @@ Deno.test("nobody is accepted before there is a slot", async () => {
 Deno.test("the first cause is told, whatever ends the connection after it", async () => {
   using clock = new Clock();
   const times = { idleTimeout: 1000, maxTime: 1200 };
-  const { listenfd, stats, errors, served } = serving([new FakeConn()], read, times);
+  // Seen through a handler that swallows its errors.
+  const swallow = (connfd: Connfd) => read(connfd).catch(() => {});
+  const { listenfd, stats, errors, served } = serving([new FakeConn()], swallow, times);
   await clock.pass(1200);
   assertEquals([stats.closed.idle, stats.closed.expired], [1, 0]);
   assertEquals(errors, ["idle for 1 s"]);

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { MAXLINE, Rio, rioReadn, rioWriten } from "@netp/rio/rio";
-import { echo, LISTENQ, openListenfd, serve, ServeStats } from "@netp/rio/server";
+import { echo, LISTENQ, openListenfd, serve, type ServeStats } from "@netp/rio/server";
 import { EchoServer } from "../server/echo_server.ts";
 import { Stdout } from "../cli/stdout.ts";
 import { bytes, MemoryReader, MemoryWriter, text } from "./helpers.ts";
@@ -167,35 +167,6 @@ Deno.test("EchoServer prints each line of a burst, whenever a block is full", as
   assert(sink.text.slice(sink.text.indexOf("\n") + 1) === expected);
 });
 
-Deno.test("serve with one slot leaves the second client in the queue", async () => {
-  const listenfd = openListenfd(0, LOCAL);
-  const { port } = listenfd.addr;
-  const stop = new AbortController();
-  const log: string[] = [];
-  const served = serve(listenfd, async (connfd) => {
-    log.push("accepted");
-    await echo(connfd, { onLines: ([n]) => log.push(`${n} bytes`) });
-    log.push("closed");
-  }, { signal: stop.signal });
-
-  const first = await openClientfd("127.0.0.1", port);
-  const second = await openClientfd("127.0.0.1", port); // the kernel's doing
-  await rioWriten(second, bytes("22\n"));
-  const rio = new Rio(first);
-  const buf = new Uint8Array(MAXLINE);
-  for (let i = 0; i < 3; i++) { // three round trips: the server is not idle
-    await rioWriten(first, bytes("1\n"));
-    assertEquals(await rio.readlineb(buf), 2);
-  }
-  assertEquals(log, ["accepted", "2 bytes", "2 bytes", "2 bytes"]);
-  first.close();
-  assertEquals(await new Rio(second).readlineb(buf), 3);
-  assertEquals(log.slice(4), ["closed", "accepted", "3 bytes"]);
-  second.close();
-  stop.abort();
-  assertEquals(await ended(served), [2, 0]);
-});
-
 Deno.test("serve with two slots serves two, and the third waits", async () => {
   const listenfd = openListenfd(0, LOCAL);
   const { port } = listenfd.addr;
@@ -241,58 +212,6 @@ Deno.test("serve goes on when a handler throws, and says so", async () => {
   assertEquals(errors.length, 1);
 });
 
-Deno.test("serve goes on when accept fails", async () => {
-  const faults = [
-    new Deno.errors.NotConnected("reset"),
-    Object.assign(new Error("Too many open files"), { code: "EMFILE" }),
-    Object.assign(new Error("Too many open files"), { code: "EMFILE" }),
-  ];
-  const listenfd = openListenfd(0, LOCAL);
-  const { port } = listenfd.addr;
-  const accept = listenfd.accept.bind(listenfd);
-  listenfd.accept = () => {
-    const fault = faults.shift();
-    return fault ? Promise.reject(fault) : accept();
-  };
-  const errors: unknown[] = [];
-  const served = serve(listenfd, (connfd) => echo(connfd), {
-    onError: (error) => errors.push(String(error)),
-  });
-  assertEquals(await ask(port, "hello\n"), "hello\n");
-  assertEquals(errors, ["Error: Too many open files"], "once, not twice");
-  listenfd.close();
-  assertEquals(await ended(served), [1, 0]);
-});
-
-Deno.test("serve drains, and cuts when the grace has run out", async () => {
-  const listenfd = openListenfd(0, LOCAL);
-  const { port } = listenfd.addr;
-  const stop = new AbortController();
-  const served = serve(listenfd, (connfd) => echo(connfd), {
-    concurrency: 10,
-    grace: 500,
-    signal: stop.signal,
-  });
-  using kind = await openClientfd("127.0.0.1", port);
-  using stubborn = await openClientfd("127.0.0.1", port);
-  const buf = new Uint8Array(MAXLINE);
-  for (const clientfd of [kind, stubborn]) {
-    await rioWriten(clientfd, bytes("1\n"));
-    assertEquals(await new Rio(clientfd).readlineb(buf), 2);
-  }
-  stop.abort();
-  await rioWriten(kind, bytes("still served\n"));
-  assertEquals(await new Rio(kind).readlineb(buf), 13);
-  await kind.closeWrite();
-  assertEquals(await kind.read(buf), null);
-  assertEquals(await ended(served), [2, 1]);
-  await assertRejects(
-    () => openClientfd("127.0.0.1", port),
-    Deno.errors.ConnectionRefused,
-  );
-  assertEquals(await stubborn.read(buf), null);
-});
-
 Deno.test("serve lets its owner close the listener, and then abort", async () => {
   const listenfd = openListenfd(0, LOCAL);
   const stop = new AbortController();
@@ -306,33 +225,6 @@ Deno.test("serve lets its owner close the listener, and then abort", async () =>
   stop.abort();
   await clientfd.closeWrite();
   assertEquals(await ended(served), [1, 0]);
-});
-
-Deno.test("serve sends an answer in two writes without delay", async () => {
-  const listenfd = openListenfd(0, LOCAL);
-  const stop = new AbortController();
-  const served = serve(listenfd, async (connfd) => {
-    const buf = new Uint8Array(9);
-    while (await connfd.read(buf) !== null) {
-      await rioWriten(connfd, bytes("an answer "));
-      await rioWriten(connfd, bytes("in two writes\n"));
-    }
-  }, { signal: stop.signal });
-  {
-    using clientfd = await openClientfd("127.0.0.1", listenfd.addr.port);
-    const rio = new Rio(clientfd);
-    const times: number[] = [];
-    for (let round = 0; round < 50; round++) {
-      const start = performance.now();
-      await rioWriten(clientfd, bytes("?"));
-      await rio.readline();
-      times.push(performance.now() - start);
-    }
-    const median = times.sort((a, b) => a - b)[25];
-    assert(median < 20, `${median} ms: a delayed ACK takes 40`);
-  }
-  stop.abort();
-  await served;
 });
 
 Deno.test({
@@ -361,33 +253,6 @@ Deno.test({
     stop.abort();
     await served;
   },
-});
-
-Deno.test("serve counts what ended each connection", async () => {
-  const listenfd = openListenfd(0, LOCAL);
-  const stop = new AbortController();
-  const errors: string[] = [];
-  const stats = new ServeStats();
-  const served = serve(listenfd, async (connfd) => {
-    const buf = new Uint8Array(9);
-    // A handler that swallows its errors is seen through.
-    while (await connfd.read(buf).catch(() => null) !== null);
-  }, {
-    concurrency: 9,
-    idleTimeout: 500,
-    signal: stop.signal,
-    stats,
-    onError: (error) => errors.push(String(error)),
-  });
-  using silent = await openClientfd("127.0.0.1", listenfd.addr.port);
-  using done = await openClientfd("127.0.0.1", listenfd.addr.port);
-  await done.closeWrite();
-  assertEquals(await silent.read(new Uint8Array(1)), null);
-  stop.abort();
-  await served;
-  assertEquals([stats.accepted, stats.active], [2, 0]);
-  assertEquals([stats.closed.done, stats.closed.idle], [1, 1]);
-  assertEquals(errors, ["TimedOut: idle for 0.5 s"]);
 });
 
 Deno.test("serve ends at once with a signal that has aborted", async () => {

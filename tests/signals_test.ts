@@ -142,32 +142,6 @@ Deno.test("times: for ever is Infinity, and nonsense a RangeError", async () => 
   }
 });
 
-Deno.test("Ctrl-C in the middle of traffic: served to the end, nothing lost", async () => {
-  await using server = await startServer("--concurrency=2", "--grace=30");
-  const clients = await Promise.all([1, 2].map(async () => {
-    const client = await connect(server.port);
-    await client.ask("in the middle\n");
-    return client;
-  }));
-  server.process.kill("SIGINT");
-  await server.stderr.until(
-    /^server: SIGINT: 2 connections left, 30 s of grace$/m,
-  );
-  for (let i = 0; i < 99; i++) {
-    await Promise.all(clients.map((client) => client.ask("in the middle\n")));
-  }
-  for (const client of clients) client.fd.close();
-  assertEquals(await server.code(), 0);
-  assertEquals(
-    server.stdout.text.match(/^server received 14 bytes$/gm)!.length,
-    200,
-  );
-  assertMatch(
-    server.stderr.text,
-    /^server: 2 connections, 200 lines, 2800 bytes in \d+\.\d s$/m,
-  );
-});
-
 for (const flags of [[], ["--workers=2"]]) {
   Deno.test(`the grace ends: ${flags[0] ?? "one thread"}`, async () => {
     await using server = await startServer(...flags, "--grace=0.1");

@@ -47,14 +47,6 @@ Deno.test("TLS: the same echo, and only for clients that trust the certificate",
   await server.stderr.until(/^server: 127\.0\.0\.1:\d+: TLS handshake: /m);
 });
 
-Deno.test("a TLS client that never finishes its handshake holds nobody up", async () => {
-  await using server = await startServer(...TLS);
-  using silent = await connect(server.port);
-  await silent.fd.write(bytes("\x16\x03\x01")); // the beginning of a ClientHello
-  using client = await connectTls(server.port);
-  await client.ask();
-});
-
 Deno.test("TLS: who isn't admitted costs no handshake, is counted, and makes no room for himself", async () => {
   await using server = await startServer(...TLS, "--per-client=1", "--concurrency=9", "--admin=0");
   const [, admin] = server.stderr.text.match(/^admin on (.*)$/m)!;
@@ -212,26 +204,6 @@ Deno.test({
   },
 });
 
-for (const said of ["", "\x16\x03\x01"]) {
-  Deno.test(`TLS: 300 clients who said ${said.length} bytes hold nobody up`, async () => {
-    await using server = await startServer(...TLS);
-    const half = await Promise.all(Array.from({ length: 300 }, async () => {
-      const { fd } = await connect(server.port);
-      await fd.write(bytes(said));
-      return fd;
-    }));
-    for (let i = 0; i < 3; i++) {
-      const start = performance.now();
-      const client = await connectTls(server.port);
-      await client.ask();
-      client.fd.close();
-      // A handshake may take ten seconds: nobody waits for the end of one.
-      assert(performance.now() - start < 5000);
-    }
-    for (const fd of half) fd.close();
-  });
-}
-
 Deno.test("TLS: who has connected by the signal may still shake hands, or is counted", async () => {
   await using server = await startServer(...TLS, "--grace=2", "--concurrency=3");
   const tcp = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
@@ -277,21 +249,6 @@ Deno.test("TLS: accept called twice serves both, close ends them and the handsha
   await third;
   await half.askEnd();
   assertEquals(faults, [], "to close isn't a fault");
-});
-
-Deno.test("TLS: an answer of 17 KB doesn't wait for an acknowledgement", async () => {
-  await using server = await startServer(...TLS, "--quiet");
-  using client = await connectTls(server.port);
-  const data = "x".repeat(99) + "\n";
-  const times: number[] = [];
-  for (let i = 0; i < 31; i++) {
-    const start = performance.now();
-    await client.ask(data.repeat(170));
-    times.push(performance.now() - start);
-  }
-  times.sort((a, b) => a - b);
-  // Each, where one is waited for: the fastest few tell, however busy the machine is.
-  assert(times[3] < 30, `${times[3]} ms: a delayed ACK takes 40`);
 });
 
 Deno.test("TLS: a certificate and key that are none are told at the start", async () => {

@@ -102,33 +102,6 @@ Deno.test({
   },
 });
 
-Deno.test({
-  ...LINUX,
-  name: "programs that race for a stale Unix socket: exit code 1 for all but one",
-  async fn() {
-    await using dir = await tempDir();
-    const path = `${dir.path}/echo.sock`;
-    for (let round = 0; round < 3; round++) {
-      const dead = Deno.listen({ transport: "unix", path: `${dir.path}/dead` });
-      await Deno.link(`${dir.path}/dead`, path);
-      dead.close();
-      const servers = [1, 2, 3].map(() => Program.script("server.ts", `--unix=${path}`));
-      const lines = await Promise.all(
-        servers.map(async ({ stderr }) => (await stderr.until(/^.*\n/))[0]),
-      );
-      const winner = lines.findIndex((line) => line.startsWith("listening on"));
-      for (const [i, server] of servers.entries()) {
-        if (i === winner) continue;
-        assertEquals(await server.code(), 1);
-        assertEquals(server.stderr.text, `server: listen on ${path}: Address already in use\n`);
-      }
-      const client = await runProgram(Program.script("client.ts", `--unix=${path}`), "hi\n");
-      assertEquals(client.stdout, "hi\n");
-      assertEquals(await servers[winner].stop(), 0);
-    }
-  },
-});
-
 Deno.test("a Unix socket whose server doesn't answer for a moment is taken", async () => {
   const dir = await Deno.makeTempDir();
   const path = `${dir}/echo.sock`;

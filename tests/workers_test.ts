@@ -27,16 +27,6 @@ Deno.test("without --allow-read workers say what they need", async () => {
   });
 });
 
-Deno.test("a second signal ends the workers at once", async () => {
-  await using server = await startServer("--workers=2");
-  using client = await connect(server.port);
-  await client.ask();
-  server.process.kill("SIGINT");
-  await server.stderr.until(/1 connection left/);
-  await new Promise((resolve) => setTimeout(resolve, 150));
-  assertEquals(await server.stop("SIGINT"), 130);
-});
-
 Deno.test("a port that threads listen on is taken, for threads too", async () => {
   await using threads = await startServer("--workers=2");
   await using single = await startServer();
