@@ -20,12 +20,18 @@ export function unmapped(hostname: string): string {
 export function clientOf(hostname: string, prefix = 64): string {
   const host = unmapped(hostname);
   if (!host.includes(":")) return host;
+  return groupsOf(host).map((group) => group.toString(2).padStart(16, "0")).join("").slice(
+    0,
+    prefix,
+  );
+}
+
+/** The eight groups of an IPv6 address. */
+export function groupsOf(host: string): number[] {
   // URL writes the address in groups alone, without IPv4's dots.
   const { hostname: short } = new URL(`http://[${host.split("%")[0]}]`);
   const [head, tail] = short.slice(1, -1).split("::").map((half) => half.split(":"));
   const rest = tail?.filter((group) => group !== "") ?? [];
   const zeros = Array(8 - head.length - rest.length).fill("0");
-  const bits = [...head, ...zeros, ...rest]
-    .map((group) => parseInt(group || "0", 16).toString(2).padStart(16, "0")).join("");
-  return bits.slice(0, prefix);
+  return [...head, ...zeros, ...rest].map((group) => parseInt(group || "0", 16));
 }

@@ -19,12 +19,13 @@ import { json, type Stats, total } from "./stats.ts";
 import { checkPair, type Pair } from "./tls.ts";
 import { traceListenfd } from "./trace.ts";
 import { openUnixListenfd } from "./unix.ts";
-import { Workers } from "./workers.ts";
+import { startWorkers } from "./workers.ts";
 
 /** A running server, in this thread or in workers. */
-interface Running {
+export interface Running {
   /** Where it listens. */
   where: string;
+  /** Resolves when it has ended; rejects if a thread fails. */
   ended: Promise<unknown>;
   stop(): void;
   /** Uses another certificate from now on. */
@@ -163,14 +164,7 @@ async function startThreads(
   const { addr } = listenfd;
   // The port asked for, 0 too: by it Deno finds the socket to share.
   const where = { hostname: addr.hostname, port, tls };
-  const workers = await Workers.start(n, where, options, stdout);
-  return {
-    where: whereOf(addr, host),
-    ended: workers.ended,
-    stop: () => workers.stop(),
-    renew: (pair) => workers.renew(pair),
-    stats: () => workers.stats(),
-  };
+  return { where: whereOf(addr, host), ...await startWorkers(n, where, options, stdout) };
 }
 
 /** Where it listens, with the scope of a link-local address, which Deno leaves out. */

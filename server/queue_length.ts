@@ -1,4 +1,5 @@
 /** The length of the kernel's queue. */
+import { groupsOf } from "../net/address.ts";
 
 /** The state of a listening socket in /proc/net/tcp. */
 const TCP_LISTEN = "0A";
@@ -35,13 +36,8 @@ function parse(table: string, { hostname, port }: Deno.NetAddr): number | undefi
 
 /** An address as the table shows it: 32-bit words in host byte order. */
 function hex(hostname: string): string {
-  let bytes = hostname.split(".").map(Number);
-  if (hostname.includes(":")) {
-    const [head, tail = []] = hostname.split("::")
-      .map((part) => part.split(":").filter((group) => group !== ""));
-    const zeros = Array(8 - head.length - tail.length).fill("0");
-    bytes = [...head, ...zeros, ...tail].map((group) => parseInt(group, 16))
-      .flatMap((group) => [group >> 8, group & 255]);
-  }
+  const bytes = hostname.includes(":")
+    ? groupsOf(hostname).flatMap((group) => [group >> 8, group & 255])
+    : hostname.split(".").map(Number);
   return bytes.map((_, i) => bytes[i ^ 3].toString(16).padStart(2, "0")).join("");
 }

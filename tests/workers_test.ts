@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { Rio, rioWriten } from "@netp/rio/rio";
 import { openListenfd } from "@netp/rio/server";
-import { Workers } from "../server/workers.ts";
+import { startWorkers } from "../server/workers.ts";
 import {
   bytes,
   Client,
@@ -139,7 +139,7 @@ Deno.test({
       quiet: false,
     };
     // Who asks for the same port, 0, gets the same socket.
-    const workers = await Workers.start(1, { hostname, port: 0, tls: undefined }, options, stdout);
+    const workers = await startWorkers(1, { hostname, port: 0, tls: undefined }, options, stdout);
     listenfd.close(); // the thread's own goes on
     using clientfd = await Deno.connect({ hostname, port });
     const sending = rioWriten(clientfd, bytes("x\n".repeat(LINES))).then(() =>
