@@ -9,6 +9,7 @@ import { type LoadRow, measureLoad } from "./load.ts";
 import { LENGTHS, measureRio, type RioRow } from "./rio.ts";
 import { type Effort, effort, has, here, printMissing } from "./run.ts";
 import { type Load, measureServers, type ServerRow, SERVERS } from "./servers.ts";
+import { TABLES } from "./tables.ts";
 
 /** The contents of `results.json`. */
 export interface Results extends Effort {
@@ -77,6 +78,7 @@ const results: Results = {
   load: load.rows,
   rio: rio.rows,
 };
+console.log(`${TABLES.clients(results)}\n\n${TABLES.load(results)}\n`);
 const short = (_: string, value: unknown) =>
   typeof value === "number" ? Number(value.toPrecision(5)) : value;
 // One row per line.

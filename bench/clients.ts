@@ -1,5 +1,5 @@
 /** Benchmarks echo clients: each sends a 100 MB file to the fastest server, in C. */
-import { compile, deno, has, median, printTable, startServer, temporary } from "./run.ts";
+import { compile, deno, has, startServer, temporary } from "./run.ts";
 import { LIMIT, SERVERS } from "./servers.ts";
 
 /** Bytes per line of the file. */
@@ -53,10 +53,6 @@ export async function measureClients(
     length: LENGTH,
     megabytesPerSecond,
   }));
-  printTable(
-    [`${bytes / 1e6} MB in lines of ${LENGTH} B`, "MB/s"],
-    rows.map(({ peer, megabytesPerSecond }) => [peer, median(megabytesPerSecond).toFixed(0)]),
-  );
   return { rows, missing };
 }
 

@@ -1,6 +1,6 @@
 /** Benchmarks load.ts beside `loadgen` in C, in turn, on the same server in the same run. */
-import { deno, type Effort, median, printTable, run, startServer } from "./run.ts";
-import { generate, LIMIT, type Load, SERVERS, show } from "./servers.ts";
+import { deno, type Effort, median, run, startServer } from "./run.ts";
+import { generate, LIMIT, type Load, SERVERS } from "./servers.ts";
 
 /** A client and a load, with lines per second and CPU time per line in each round. */
 export interface LoadRow extends Load {
@@ -70,25 +70,16 @@ export async function measureLoad(
         (reports[name] ??= []).push(await client(server.port, load, seconds));
       }
     }
-    const measured = Object.entries(reports).map(([client, all]) => ({
-      client,
-      ...load,
-      linesPerSecond: all.map(({ rate }) => rate),
-      cpuPerLine: all.map(({ cpu }) => cpu),
-      p50: median(all.map(({ p50 }) => p50)),
-      p999: median(all.map(({ p999 }) => p999)),
-    }));
-    printTable(
-      [show(load), "lines/s", "µs of processor a line", "p50, ms", "p99.9"],
-      measured.map(({ client, linesPerSecond, cpuPerLine, p50, p999 }) => [
+    for (const [client, all] of Object.entries(reports)) {
+      rows.push({
         client,
-        median(linesPerSecond).toLocaleString("en"),
-        (median(cpuPerLine) / 1000).toPrecision(3),
-        (p50 / 1000).toPrecision(3),
-        (p999 / 1000).toPrecision(3),
-      ]),
-    );
-    rows.push(...measured);
+        ...load,
+        linesPerSecond: all.map(({ rate }) => rate),
+        cpuPerLine: all.map(({ cpu }) => cpu),
+        p50: median(all.map(({ p50 }) => p50)),
+        p999: median(all.map(({ p999 }) => p999)),
+      });
+    }
   }
   return { rows, missing: [] };
 }

@@ -117,6 +117,13 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
+/** Sends a line, and compares what comes back. */
+async function ask(clientfd: Conn, rio: Rio, line: Uint8Array): Promise<void> {
+  await rioWriten(clientfd, line);
+  const back = await rio.readline();
+  if (back === null || !same(back, line)) throw new Error(`a wrong line: ${back?.length} bytes`);
+}
+
 /** Sends a line of `length` MiB and FIN, reads after `late` ms, and compares every byte. */
 async function longLine(clientfd: Conn, length: number, late: number): Promise<void> {
   const block = randomBytes(MiB).map((b) => b === 10 ? 11 : b);
@@ -147,23 +154,14 @@ const DEEDS: Record<string, Deed> = {
     for (let i = 0; i < 200; i++) {
       const line = randomBytes(1 + Math.random() * 2000).map((b) => b === 10 ? 11 : b);
       line[line.length - 1] = 10;
-      await rioWriten(clientfd, line);
-      const back = await rio.readline();
-      if (back === null || !same(back, line)) {
-        throw new Error(`a wrong line: ${back?.length} bytes`);
-      }
+      await ask(clientfd, rio, line);
     }
   },
   async "a line now and then"(connect) {
     using clientfd = await connect();
     const rio = new Rio(clientfd);
-    const line = Uint8Array.of(97, 10);
     for (let i = 0; i < 10; i++) {
-      await rioWriten(clientfd, line);
-      const back = await rio.readline();
-      if (back === null || !same(back, line)) {
-        throw new Error(`a wrong line: ${back?.length} bytes`);
-      }
+      await ask(clientfd, rio, Uint8Array.of(97, 10));
       await sleep(100);
     }
   },

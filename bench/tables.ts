@@ -34,7 +34,7 @@ export function machine(results: Results): [string, string] {
   ];
 }
 
-const TABLES: Record<string, (results: Results) => string> = {
+export const TABLES: Record<string, (results: Results) => string> = {
   machine: (results) => `${machine(results).join("; ")}.`,
 
   servers({ servers }) {
