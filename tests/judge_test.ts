@@ -115,6 +115,14 @@ Deno.test("a good server passes all the cases, whether it serves one at a time o
   ]);
 });
 
+Deno.test("where the kernel shares clients out (SO_REUSEPORT), one may wait behind another", async () => {
+  // Two are served at a time, until they meet.
+  const worker = (n: number) => n === 1 ? 1 : 0;
+  const several = CASES.filter(({ name }) => /own bytes|half a line holds|has to wait/.test(name));
+  const results = await judge({ worker }, several);
+  assertEquals(named(results, "failed", "not tried"), []);
+});
+
 Deno.test("for each case there is a wrong server, which fails it (judge:thorough: and no other)", async () => {
   assertEquals(Object.keys(WRONG), RUNNING.map(({ name }) => name));
   await atOnce(Object.entries(WRONG), async ([name, wrong]) => {

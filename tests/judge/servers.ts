@@ -21,6 +21,8 @@ export interface Wrong {
   /** Whether each line is written by itself. */
   byLine?: boolean;
   iterative?: boolean;
+  /** Which of several iterative workers serves client n, from 0 on: one client after the other. */
+  worker?: (n: number) => number;
   backlog?: number;
 }
 
@@ -39,6 +41,8 @@ export class EchoServer implements AsyncDisposable {
   readonly #listenfds: Deno.TcpListener[];
   readonly #open = new Set<Deno.TcpConn>();
   readonly #loops: Promise<void>[];
+  readonly #workers: Promise<void>[] = [];
+  #accepted = 0;
   #count = 0;
   #turn = false;
   #lock = Promise.resolve();
@@ -57,8 +61,11 @@ export class EchoServer implements AsyncDisposable {
       try {
         const connfd = await listenfd.accept();
         this.#open.add(connfd);
-        const served = this.#serve(connfd);
-        if (this.#wrong.iterative) await served;
+        const { iterative, worker } = this.#wrong;
+        const at = worker?.(this.#accepted++) ?? -1;
+        const served = (this.#workers[at] ?? Promise.resolve()).then(() => this.#serve(connfd));
+        if (worker !== undefined) this.#workers[at] = served;
+        if (iterative) await served;
       } catch (error) {
         if (error instanceof Deno.errors.BadResource) return;
         this.#turnNext({ lines: 0, half: false, failed: "accept" });

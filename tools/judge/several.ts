@@ -11,6 +11,8 @@ const UNREAD = 16_000_000;
 /** How often to try a race. */
 const RACES = 600;
 
+const WAITS = "a second client has to wait";
+
 /** The case of a server that has to serve so many clients at a time. */
 export function required(n: number): Case<Trial> {
   return {
@@ -35,9 +37,10 @@ export const SEVERAL: Case<Trial>[] = [
     means: "what belongs to a client is in a static or global variable, which all share",
     read: "CS:APP 12.4, shared variables; CS:APP 12.7.1, thread safety",
     async run(t) {
-      if (await t.concurrency() === 1) throw new Skip("it serves one at a time");
+      const clients = await t.many(8);
+      if (clients.length === 1) throw new Skip(WAITS);
       try {
-        await mixed(t);
+        await mixed(t, clients);
       } catch (error) {
         // What seems added or gone here is another's.
         if (error instanceof Failure) {
@@ -58,7 +61,7 @@ export const SEVERAL: Case<Trial>[] = [
       for (let i = 0; i <= Math.min(many, MANY - 1); i++) {
         const client = await t.connect();
         await client.send(`number ${i}\n`);
-        if (i < many) await client.next(t.timeout); // the server's queue may be short
+        if (i < many) await client.next(t.quiet); // the server's queue may be short
         clients.push(client);
       }
       for (const [i, client] of clients.entries()) {
@@ -74,10 +77,8 @@ export const SEVERAL: Case<Trial>[] = [
     means: "after select has said that a descriptor is ready, a whole line is waited for",
     read: "CS:APP 12.2.1: echoservers.c, and practice problem 12.4",
     async run(t) {
-      if (await t.concurrency() === 1) throw new Skip("it serves one at a time");
-      const [slow, quick] = [await t.connect(), await t.connect()];
-      await slow.ask("a line\n");
-      await quick.ask("a line\n");
+      const [slow, quick] = await t.many(2);
+      if (quick === undefined) throw new Skip(WAITS);
       await slow.send("half a ");
       // The server may read the first of these before the half line.
       for (const line of ["a line\n", "another\n", "a third\n"]) await quick.ask(line);
@@ -148,8 +149,7 @@ export const SEVERAL: Case<Trial>[] = [
 ];
 
 /** Lines of many clients, so that what they share is seen. */
-async function mixed(t: Trial): Promise<void> {
-  const clients = await t.many(8);
+async function mixed(t: Trial, clients: Connection[]): Promise<void> {
   const each = (act: (client: Connection, i: number) => Promise<void>) =>
     Promise.all(clients.map(act));
   for (let round = 0; round < 10; round++) {
