@@ -150,7 +150,10 @@ async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints 
 function checkCrc(header: Uint8Array, tlvs: number): void {
   const view = new DataView(header.buffer);
   for (let at = tlvs; at + 3 <= header.length; at += 3 + view.getUint16(at + 1)) {
-    if (header[at] !== CRC32C || view.getUint16(at + 1) !== 4 || at + 7 > header.length) continue;
+    if (header[at] !== CRC32C) continue;
+    if (view.getUint16(at + 1) !== 4 || at + 7 > header.length) {
+      throw invalid("its checksum isn't 4 bytes");
+    }
     const sum = view.getUint32(at + 3);
     view.setUint32(at + 3, 0);
     if (crc32c(header) !== sum) throw invalid("its checksum is wrong");

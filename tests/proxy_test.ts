@@ -130,6 +130,16 @@ const INVALID: [name: string, header: string, message: string][] = [
     v2(0x21, 0x11, LOOPBACK + hex("04 0001 79 03 0004 428240f9")),
     "its checksum is wrong",
   ],
+  [
+    "a checksum of another length",
+    v2(0x21, 0x11, LOOPBACK + hex("03 0003 428240")),
+    "its checksum isn't 4 bytes",
+  ],
+  [
+    "a checksum that is cut off",
+    v2(0x21, 0x11, LOOPBACK + hex("03 0004 428240")),
+    "its checksum isn't 4 bytes",
+  ],
   ["another command", "GET / HTTP/1.1\r\n\r\n", "it begins with"],
   ["lower case", "proxy TCP4 1.2.3.4 5.6.7.8 1 2\r\n", "it begins with"],
   ["LF", "PROXY \n", "it ends in LF, not CRLF"],
