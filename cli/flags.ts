@@ -73,7 +73,9 @@ export function parseFlags(args: string[], commandLine: CommandLine): Flags {
     if (token.kind !== "option") continue;
     const { index, name, value, inlineValue } = token;
     if (!Object.hasOwn(options, name)) {
-      throw new UsageError(`no such flag: ${args[index]}${suggestion(name, Object.keys(options))}`);
+      throw new UsageError(
+        `no such flag: ${args[index]}${suggestion(args[index], Object.keys(options))}`,
+      );
     } else if (options[name].type === "boolean") {
       if (value !== undefined) throw new UsageError(`--${name} takes no value: ${args[index]}`);
       flags.set.add(name);
@@ -90,8 +92,9 @@ export function parseFlags(args: string[], commandLine: CommandLine): Flags {
   return flags;
 }
 
-/** The name meant, if one is at most two letters away. */
-function suggestion(name: string, names: string[]): string {
+/** The name meant by a flag as typed, if one is at most two letters away. */
+function suggestion(typed: string, names: string[]): string {
+  const name = typed.replace(/^-+|=.*/gs, "");
   const [near] = names.toSorted((a, b) => distance(name, a) - distance(name, b));
   return distance(name, near) <= Math.min(2, near.length / 2) ? ` (did you mean --${near}?)` : "";
 }
@@ -109,6 +112,16 @@ function distance(a: string, b: string): number {
     row = next;
   }
   return row[b.length];
+}
+
+/**
+ * Returns a host: an IPv6 address without its brackets, if it has any.
+ * @throws {UsageError} If `text` has a port, or can't be a name or an address.
+ */
+export function toHost(name: string, text: string): string {
+  const host = text.replace(/^\[(.*:.*)\]$/, "$1");
+  if (/^[^\s/[\]]+$/.test(host) && host.split(":").length !== 2) return host;
+  throw new UsageError(`${name} must be a name or an address, without a port, not ${text}`);
 }
 
 /**

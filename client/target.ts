@@ -2,7 +2,7 @@
 import { openClientfd, openTlsClientfd, openUnixClientfd } from "../client.ts";
 import { address } from "../net/address.ts";
 import type { ConnectOptions } from "../net/attempt.ts";
-import { type CommandLine, type Flags, toInteger, UsageError } from "../cli/flags.ts";
+import { type CommandLine, type Flags, toHost, toInteger, UsageError } from "../cli/flags.ts";
 import { PORT } from "../cli/program.ts";
 
 /** The arguments and flags that all clients share. */
@@ -42,12 +42,9 @@ export async function toTarget({ positionals, values, set }: Flags): Promise<Tar
   let [host = "localhost", port = String(PORT)] = positionals;
   if (positionals.length === 1) {
     const [, name, number] = /^(?:(\[.*\]|[^:]*):)?(\d+)$/.exec(host) ?? [];
-    if (number !== undefined) [host, port] = [name?.replace(/^\[|\]$/g, "") || "localhost", number];
+    if (number !== undefined) [host, port] = [name || "localhost", number];
   }
-  // Colons are allowed only in an IPv6 address, which has at least two.
-  if (!/^([^\s/:]+|[^\s/]*:[^\s/]*:[^\s/]*)$/.test(host)) {
-    throw new UsageError(`the host must be a name or an address, not ${host}`);
-  }
+  host = toHost("the host", host);
   const { unix, cafile, servername } = values;
   const tls = set.has("tls");
   const target = { host, port: toInteger("port", port, 1, 65535), unix, tls };

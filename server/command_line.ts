@@ -2,6 +2,7 @@
 import {
   type CommandLine,
   type Flags,
+  toHost,
   toInteger,
   toMilliseconds,
   UsageError,
@@ -94,7 +95,7 @@ export interface ServerFlags {
  * @throws {UsageError} If a value is invalid or two flags conflict.
  */
 export function serverFlags({ positionals: [port], values, set }: Flags): ServerFlags {
-  const { host, unix, cert, key } = values;
+  const { unix, cert, key } = values;
   const integer = (name: string, max: number) => {
     const value = values[name];
     return value === undefined ? undefined : toInteger(`--${name}`, value, 1, max);
@@ -117,7 +118,7 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
   };
   const flags = {
     port: toInteger("port", port ?? String(PORT), 0, 65535),
-    host,
+    host: values.host === undefined ? undefined : toHost("--host", values.host),
     unix,
     unixMode: values["unix-mode"] === undefined ? undefined : mode(values["unix-mode"]),
     cert,
@@ -143,9 +144,6 @@ export function serverFlags({ positionals: [port], values, set }: Flags): Server
   };
   if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError("--cert and --key go together");
-  }
-  if (host !== undefined && !/^[^:]+$|:.*:/.test(host)) {
-    throw new UsageError(`--host must be an address or a name without a port, not ${host}`);
   }
   if (unix?.startsWith("@")) {
     throw new UsageError(`--unix=${unix}: no abstract sockets; for a file write ./${unix}`);

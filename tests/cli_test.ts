@@ -51,6 +51,7 @@ const BAD: [line: string, message: string][] = [
   ["7 -x", "no such flag: -x"],
   ["-1", "no such flag: -1"],
   ["--Host=a", "no such flag: --Host=a (did you mean --host?)"],
+  ["-grace=5", "no such flag: -grace=5 (did you mean --grace?)"],
   ["--host", "--host needs a value"],
   ["--host --quiet", "--host needs a value"],
   ["--host=", "--host needs a value"],

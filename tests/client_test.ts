@@ -170,7 +170,7 @@ Deno.test("the scope of a link-local address is kept (needs a network namespace)
   const run = `${Deno.execPath()} run -A --quiet`;
   const { code, stdout, stderr } = await runProgram(inNamespace(`
     ip -6 addr add fe80::1/64 dev lo nodad && mkfifo ${dir.path}/log
-    ${run} server.ts 7 --host=fe80::1%lo --quiet 2>${dir.path}/log & server=$!
+    ${run} server.ts 7 '--host=[fe80::1%lo]' --quiet 2>${dir.path}/log & server=$!
     exec 3<${dir.path}/log && read -r line <&3 && echo "$line"
     echo hello | ${run} client.ts fe80::1%lo 7
     ${run} client.ts fe80::1%lo 8

@@ -183,9 +183,20 @@ const USAGE_ERRORS: [program: "server" | "client", args: string, message: string
   ["client", "--unix=u localhost", "no host, port or --tls goes with --unix=u"],
   ["client", "--cafile=c.pem", "--cafile=c.pem goes with --tls"],
   ["client", "localhost:99999", "port must be an integer from 1 to 65535, not 99999"],
-  ["client", "localhost:echo", "the host must be a name or an address, not localhost:echo"],
-  ["client", "http://localhost", "the host must be a name or an address, not http://localhost"],
-  ["client", "localhost:7 7", "the host must be a name or an address, not localhost:7"],
+  ...["localhost:echo", "http://localhost", "localhost:7 7", "[::1]:7 7", "[127.0.0.1]"].map((
+    args,
+  ): ["client", string, string] => [
+    "client",
+    args,
+    `the host must be a name or an address, without a port, not ${args.split(" ")[0]}`,
+  ]),
+  ...["127.0.0.1:7", "[::1]:7", "[::1", "[127.0.0.1]", "a/b"].map((
+    host,
+  ): ["server", string, string] => [
+    "server",
+    `--host=${host}`,
+    `--host must be a name or an address, without a port, not ${host}`,
+  ]),
 ];
 const PARSED = {
   server: (args: string[]) => serverFlags(parseFlags(args, COMMAND_LINE)),

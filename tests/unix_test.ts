@@ -219,10 +219,6 @@ Deno.test({
           "--unix-mode must be three octal digits, such as 660, not 9",
         ],
         [["--unix-mode=660"], "--unix-mode goes with --unix"],
-        [
-          ["--host=127.0.0.1:7"],
-          "--host must be an address or a name without a port, not 127.0.0.1:7",
-        ],
       ] as const
     ) {
       const { code, stderr } = await runProgram(Program.script("server.ts", ...flags));
