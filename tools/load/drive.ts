@@ -32,7 +32,7 @@ export interface LoadResult {
   lines: number;
   /** Round trips of those lines, and the ages of lines lost, and of those owed or due at the end. */
   histogram: Histogram;
-  /** Lines that were due but couldn't be sent, because the peer owed `depth` lines. */
+  /** Lines that were due and not sent: the peer owed `depth` or was away, or this thread was late. */
   unsent: number;
   /** Connections in that time: those open when it began, and those opened since. */
   opened: number;

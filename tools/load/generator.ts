@@ -38,7 +38,7 @@ export interface Thread {
   begin(): Promise<void>;
   /** What was counted since the last call. */
   take(): Taken | Promise<Taken>;
-  /** Stops sending. Lines that were due and couldn't be sent count with their time so far. */
+  /** Stops sending. Lines that were due and not sent count with their time so far. */
   stop(): void | Promise<void>;
   /** Closes all connections at once, and takes. Lines owed or due count with their time so far. */
   end(): Taken | Promise<Taken>;

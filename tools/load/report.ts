@@ -24,10 +24,10 @@ export function summary(result: LoadResult, { shape }: Plan): string {
     (due === undefined ? `, this client ${(busy * 100).toFixed(0)} % busy` : ""),
   ];
   if (unsent > 0) {
-    const why = onFault === "count"
-      ? "the peer owed too many or was away"
-      : "the peer owed too many";
-    text.push(`${plural(unsent, "line")} were due and couldn't be sent: ${why}`);
+    text.push(
+      `${plural(unsent, "line")} were due and not sent: the peer owed too many or was away, ` +
+        "or this client was late",
+    );
   }
   if (onFault === "count") text.push(counted(result));
   if (histogram.count > 0) {

@@ -16,7 +16,7 @@ export class Tally {
   /** Connections that sent their first line, and those whose first line came back. */
   asked = 0;
   answered = 0;
-  /** Lines that were due and couldn't be sent. */
+  /** Lines that were due and not sent. */
   unsent = 0;
   /** Faults of each kind, where a fault doesn't end the load, and the lines in flight at them. */
   faults: Partial<Record<FaultKind, number>> = {};
