@@ -262,6 +262,30 @@ Deno.test("one client shows whether a server prints: many may take long", async 
   assertEquals(clients, 1);
 });
 
+Deno.test("of the thousand no more than four wait to be accepted: some servers have a queue of five", async () => {
+  const { run } = STARTED.find(({ name }) => name.startsWith("more than a thousand"))!;
+  let [wait, most, clients] = [0, 0, 0];
+  const server = { listener: () => ({}), start: () => Promise.resolve({}) };
+  const t = {
+    late: false,
+    started: { ...server, descriptorLimit: () => Infinity },
+    renew() {},
+    concurrency: () => Promise.resolve(20),
+    connect() {
+      most = Math.max(most, ++wait);
+      clients++;
+      // Something has come: a server has accepted.
+      const answered = () => Promise.resolve(void wait--);
+      const done = () => Promise.resolve();
+      const client = { ask: answered, next: answered, send: done, expect: done, leave: done };
+      return Promise.resolve(client);
+    },
+  };
+  await run(t as unknown as Trial);
+  assertEquals(clients, 1101);
+  assertEquals(most, 4);
+});
+
 Deno.test("a right server may serve a thousand clients, and the next when they have left", async () => {
   const select =
     `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });

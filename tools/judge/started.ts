@@ -9,8 +9,8 @@ import { CROWD_BATCH, MANY, type Trial } from "./trial.ts";
 const SOME_PROCESSES = 50;
 /** Clients at once: more than select can have. */
 const THOUSAND = 1100;
-/** Clients that connect at the same time. */
-const AT_ONCE = 10;
+/** Clients that connect at the same time: some servers have a queue of five. */
+const AT_ONCE = 4;
 /** Clients that reset. */
 const RESETS = 40;
 /** The most clients to find out whether memory stops growing. */
