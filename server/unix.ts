@@ -47,7 +47,7 @@ export class UnixListenfd {
    * so that nobody else comes. Resolves when the listener is closed.
    */
   stop(hurried: boolean): Promise<void> {
-    if (hurried) this.#remove();
+    if (hurried && !this.#closed) this.#remove();
     return this.#queue.stop(false);
   }
 
@@ -60,6 +60,7 @@ export class UnixListenfd {
     this.#closed = true;
     this.#remove();
     this.#listener.close();
+    this.#queue.close();
   }
 
   #remove(): void {

@@ -184,6 +184,21 @@ Deno.test({
 
 Deno.test({
   ...LINUX,
+  name: "a closed listener leaves the next one's file, though it may have the same inode",
+  async fn() {
+    await using dir = await tempDir();
+    const path = `${dir.path}/echo.sock`;
+    const first = await openUnixListenfd(path);
+    first.close();
+    const next = await openUnixListenfd(path);
+    await first.stop(true);
+    assertEquals(await exists(path), true);
+    next.close();
+  },
+});
+
+Deno.test({
+  ...LINUX,
   name: "a Unix socket's path may be as long as the kernel takes, and no longer",
   async fn() {
     await using dir = await tempDir();
