@@ -22,8 +22,9 @@ export interface DrainOptions {
   grace?: number;
   /**
    * After the signal, the listener closes once nobody has come for 50 ms; behind so many
-   * connections, besides TLS handshakes under way, as soon as nobody waits in the kernel's queue; and
-   * behind as many more after the grace, which are counted as cut. Default: {@linkcode LISTENQ}.
+   * connections, besides TLS handshakes under way, or after half of the grace, as soon as nobody waits in
+   * the kernel's queue; and behind as many more after the grace, which are counted as cut. Default:
+   * {@linkcode LISTENQ}.
    */
   backlog?: number;
 }
@@ -41,7 +42,7 @@ export class Drain implements Disposable {
   /** Connections accepted after the signal. */
   #late = 0;
   #open = true;
-  #cancelGrace = () => {};
+  #timers: (() => void)[] = [];
 
   constructor(
     listenfd: Listenfd,
@@ -78,14 +79,17 @@ export class Drain implements Disposable {
 
   /** Ends what the signal began. */
   [Symbol.dispose](): void {
-    this.#cancelGrace();
+    for (const cancel of this.#timers) cancel();
     this.#signal?.removeEventListener("abort", this.#begin);
   }
 
   readonly #begin = (): void => {
     this.#connections.wake();
     this.#listenfd.stop(false);
-    this.#cancelGrace = inTime(this.#grace, () => this.#cut());
+    this.#timers = [
+      inTime(this.#grace / 2, () => this.#listenfd.stop(true)),
+      inTime(this.#grace, () => this.#cut()),
+    ];
   };
 
   /** Who comes without end is served until nobody waits for a moment, or until the grace ends. */

@@ -329,6 +329,25 @@ Deno.test("after the signal who shakes hands has a place besides the backlog", a
   await served;
 });
 
+Deno.test("half of the grace is for those who have come by then: the port closes", async () => {
+  using clock = new Clock();
+  const listenfd = new FakeTlsListenfd();
+  const { stop, served } = serving(listenfd, () => Promise.resolve(), { grace: 1000 });
+  await turn();
+  stop.abort();
+  for (let ms = 20; ms < 500; ms += 20) { // never quiet, and far from a whole backlog
+    await clock.pass(20);
+    listenfd.come(new FakeConn());
+  }
+  assertEquals(listenfd.stops, [false]);
+  await clock.pass(20);
+  assertEquals(listenfd.stops, [false, true]);
+  listenfd.close();
+  await served;
+  await clock.pass(1000);
+  assertEquals(listenfd.stops, [false, true]);
+});
+
 Deno.test("who shakes hands when the listener's owner closes it isn't the server's to count", async () => {
   const listenfd = new FakeTlsListenfd();
   const { stats, served } = serving(listenfd, () => Promise.resolve());
@@ -381,7 +400,7 @@ Deno.test("at the end of the grace all are closed and counted: served, waiting, 
   await clock.pass(900);
   assertEquals([stats.active, stats.waiting, listenfd.closed], [1, 2, false]);
   await clock.pass(100);
-  assertEquals(listenfd.stops, [false, true]);
+  assertEquals(listenfd.stops, [false, true, true]);
   listenfd.stopped.resolve();
   await served;
   assertEquals([stats.accepted, stats.closed.cut, stats.active, stats.waiting], [5, 5, 0, 0]);
