@@ -100,11 +100,15 @@ async function balance(
 }
 
 /** HAProxy over two servers, with more replacements in its configuration. */
-async function haproxy(servers: Server[], replaced: Record<string, string> = {}) {
+async function haproxy(
+  servers: Server[],
+  replaced: Record<string, string> = {},
+  bind = "bind 127.0.0.1:PORT",
+) {
   const port = freePort();
   const [a, b] = servers;
   const configuration = code("haproxy", {
-    "bind :7": `bind 127.0.0.1:${port}`,
+    "bind :7": bind.replace("PORT", String(port)),
     "15213": a.port,
     "15214": b.port,
     "9103": a.admin,
@@ -158,15 +162,8 @@ Deno.test({
       "clients.pem": `${dir.path}/clients.pem`,
     }).trim();
     await using server = await Server.start();
-    const port = freePort();
-    const configuration = code("haproxy", {
-      "bind :7": bind.replace("PORT", String(port)),
-      "15213": server.port,
-      "15214": server.port,
-      "9103": server.admin,
-      "9104": server.admin,
-    });
-    await using _proxy = await balance(["haproxy", "-db", "-f", "DIR/conf"], port, configuration);
+    await using proxy = await haproxy([server, server], {}, bind);
+    const { port } = proxy;
     const caCerts = [await tls("ca")];
     const open = (pair = {}) => Deno.connectTls({ hostname: "127.0.0.1", port, caCerts, ...pair });
     await eventually(async () => {
@@ -222,26 +219,6 @@ for (
     },
   });
 }
-
-Deno.test({
-  ...HAPROXY,
-  name: "HAProxy's health checks by LOCAL headers print nothing (needs haproxy)",
-  async fn() {
-    await using a = await Server.start();
-    await using b = await Server.start();
-    await using _balancer = await haproxy([a, b], {
-      "  option httpchk GET /ready\n": "",
-      "  http-check expect status 200\n": "",
-      "check inter 500ms": "check check-send-proxy inter 100ms",
-      [` port ${a.admin}`]: "",
-      [` port ${b.admin}`]: "",
-    });
-    await eventually(async () => (await a.stats()).accepted > 5);
-    await a.stop();
-    assertEquals(a.program.stdout.text, "");
-    assertEquals(a.program.stderr.text.match(/^server: 127.*$/gm), null);
-  },
-});
 
 Deno.test({
   ...HAPROXY,

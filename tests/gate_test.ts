@@ -1,6 +1,5 @@
 /** Access to server.ts: --proxy-protocol, --allow, --per-client. */
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { openClientfd } from "@netp/rio/client";
 import { rioWriten } from "@netp/rio/rio";
 import { UsageError } from "../cli/flags.ts";
 import { serverFlags } from "../server/command_line.ts";
@@ -208,23 +207,6 @@ Deno.test("--allow and --per-client go by the clients that headers name", async 
   using fourth = await come("192.0.2.1", 7);
   await fourth.ask();
 });
-
-for (const flags of [["--concurrency=2"], ["--workers=1", "--concurrency=2"]]) {
-  Deno.test(`--per-client: one client can't take every slot (${flags})`, async () => {
-    await using server = await startServer("--per-client=1", "--grace=0", ...flags);
-    using first = await connect(server.port);
-    await first.ask();
-    for (let i = 0; i < 30; i++) {
-      using again = await connect(server.port);
-      await again.askEnd();
-    }
-    await server.stderr.until(/refused: its address has 1 connection\n/);
-    using other = new Client(await openClientfd("::1", server.port));
-    await other.ask();
-    await server.stop();
-    assertMatch(server.stderr.text, /\b32 connections, 2 lines/);
-  });
-}
 
 Deno.test("clients that are refused hold up nobody, though they say nothing", async () => {
   await using server = await startServer(

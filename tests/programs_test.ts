@@ -109,43 +109,8 @@ Deno.test("a file of 20 MB of random bytes comes back identical", async () => {
   }
 });
 
-Deno.test({
-  name: "from a terminal the client goes line by line (needs python3)",
-  ...PYTHON,
-  async fn() {
-    await using server = await startServer();
-    const script = `
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    os.execv(sys.argv[1], sys.argv[1:])
-def expect(text):
-    out = b""
-    while text not in out:
-        out += os.read(fd, 100)
-for line in (b"one", b"two"):
-    os.write(fd, line + b"\\n")
-    expect(line + b"\\r\\n" + line + b"\\r\\n")  # the terminal's echo, and ours
-os.write(fd, b"\\x04")
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-`;
-    await using python = new Program(PYTHON3, [
-      "-c",
-      script,
-      Deno.execPath(),
-      ..."run -q --allow-net client.ts 127.0.0.1".split(" "),
-      `${server.port}`,
-    ]);
-    assertEquals([await python.code(), python.stderr.text], [0, ""]);
-    await server.stop();
-    assertMatch(server.stdout.text, /^Conn.*\n(server received 4 bytes\n){2}$/);
-  },
-});
-
 const USAGE_ERRORS: [program: "server" | "client", args: string, message: string][] = [
   ["server", "70000", "port must be an integer from 0 to 65535, not 70000"],
-  ["server", "abc", "port must be an integer from 0 to 65535, not abc"],
   [
     "server",
     "--concurrency=0",
@@ -153,20 +118,10 @@ const USAGE_ERRORS: [program: "server" | "client", args: string, message: string
   ],
   [
     "server",
-    "--concurrency=many",
-    "--concurrency must be an integer from 1 to 1000000, not many",
-  ],
-  [
-    "server",
     "--grace=soon",
     "--grace must be seconds from 0 to 1000000, not soon",
   ],
   ["client", "localhost 0", "port must be an integer from 1 to 65535, not 0"],
-  [
-    "client",
-    "localhost echo",
-    "port must be an integer from 1 to 65535, not echo",
-  ],
   ["server", "--cert=c.pem", "--cert and --key go together"],
   ["server", "--unix=u 7", "port 7 doesn't go with --unix=u"],
   ["server", "--unix=u --workers=2", "--workers doesn't go with --unix=u"],

@@ -204,25 +204,6 @@ Deno.test({
   },
 });
 
-Deno.test("TLS: who has connected by the signal may still shake hands, or is counted", async () => {
-  await using server = await startServer(...TLS, "--grace=2", "--concurrency=3");
-  const tcp = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
-  using silent = await connect(server.port);
-  server.process.kill("SIGTERM");
-  await server.stderr.until(/ of grace$/m);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  using clientfd = await Deno.startTls(tcp, {
-    hostname: "127.0.0.1",
-    caCerts: [await read("ca")],
-  });
-  await rioWriten(clientfd, bytes("hello\n"));
-  assertEquals(await clientfd.read(new Uint8Array(9)), 6);
-  clientfd.close();
-  assertEquals(await server.code(), 1);
-  await silent.askEnd();
-  assertMatch(server.stderr.text, /^server: 2 connections, 1 line, .*, 1 connection cut$/m);
-});
-
 Deno.test("TLS: accept called twice serves both, close ends them and the handshakes", async () => {
   const [ca, cert, key] = await Promise.all(["ca", "cert", "key"].map(read));
   const faults: unknown[] = [];

@@ -95,21 +95,6 @@ Deno.test("a certificate that none is: threads say so at the start", async () =>
   assertMatch(stderr, /^server: the TLS certificate can't be read as PEM: .*\n$/);
 });
 
-Deno.test("half a million lines pass from a thread to standard output, and none is lost", async () => {
-  await using server = await startServer("--workers=2");
-  using client = await connect(server.port);
-  const burst = bytes("\n".repeat(10_000));
-  for (let i = 0; i < 50; i++) {
-    const back = new Uint8Array(burst.length);
-    await client.fd.write(burst);
-    for (let n = 0; n < back.length;) n += await client.fd.read(back.subarray(n)) ?? 0;
-  }
-  client.fd.close();
-  assertEquals(await server.stop(), 0);
-  const lines = server.stdout.text.match(/^server received 1 bytes$/gm)!;
-  assertEquals(lines.length, 500_000, "nothing is lost between the threads");
-});
-
 const LINES = 40_000;
 
 Deno.test({
@@ -157,11 +142,11 @@ Deno.test({
     }
     assertEquals([printed.length, lines < LINES], [1, true]);
 
+    workers.stop();
     reader.resolve();
     assertEquals(await receiving, 2 * LINES);
     await sending;
-    workers.stop();
-    await workers.ended;
+    await workers.ended; // and with it all that was printed last
     const [, ...told] = printed.join("").split("\n");
     assertEquals(told.length, LINES + 1);
   },
