@@ -339,6 +339,27 @@ Deno.test("a server that is busy with the end of a thousand clients may be late 
   await Deno.remove(file);
 });
 
+Deno.test("a server that destroys what it has still to write, at its client's FIN, loses bytes", async () => {
+  const server = (end: string) =>
+    `import { createServer } from "node:net";
+    createServer({ allowHalfOpen: true }, (connfd) => {
+      connfd.on("error", () => {});
+      connfd.pipe(connfd, { end: false });
+      connfd.on("end", () => connfd.${end}());
+    }).listen(Number(Deno.args[0]), "127.0.0.1");`;
+  const late = CASES.filter(({ name }) => name === "a client that reads late gets every byte");
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  for (const end of ["destroy", "end"]) {
+    await Deno.writeTextFile(file, server(end));
+    const fails = end === "destroy" ? [late[0].name] : [];
+    const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, late);
+    const failed = named(await tryIt(), "failed", "not tried");
+    assertEquals(await unexpected(failed, fails, tryIt, late), [], end);
+    assertEquals(fails.filter((name) => !failed.includes(name)), [], end);
+  }
+  await Deno.remove(file);
+});
+
 Deno.test("judge says that the server has ended, and how", async () => {
   const dies = `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
     for (;;) {

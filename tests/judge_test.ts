@@ -50,10 +50,10 @@ const WRONG: Record<string, Wrong> = {
   "NUL comes back": { line: (line) => line.replace(/\0.*/, "") },
   "\\r\\n comes back as it was": { line: (line) => line.replace("\r\n", "\n") },
   "no line is a command": says("quit\n", ""),
+  "FIN at once is answered by FIN": { closes: ({ lines, half }) => lines > 0 || half },
   "nothing comes back but what was sent, in order": {
     last: (lines) => lines === 20_000 ? "\n" : "",
   },
-  "FIN at once is answered by FIN": { closes: ({ lines, half }) => lines > 0 || half },
   "lines, then FIN: all come back, then FIN": says("this is line 2345\n", ""),
   "a last line without a newline comes back": {
     line: (line) => line.endsWith("\n") ? line : "",

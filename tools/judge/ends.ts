@@ -2,10 +2,15 @@
 import { sleep, within } from "../../net/time.ts";
 import { bytes, lines } from "./bytes.ts";
 import { type Case, Failure } from "./case.ts";
-import { CROWD, type Trial } from "./trial.ts";
+import { queued } from "./proc.ts";
+import { type Connection, CROWD, type Trial } from "./trial.ts";
 
 /** The most bytes to send to a server without reading, while it keeps taking them. */
 const UNREAD = 32_000_000;
+/** Bytes about the most that the kernel takes, among which it is looked whether it takes more. */
+const [BELOW, ABOVE] = [40_960, 49_152];
+/** Milliseconds in which a server writes what it has read, if there is room. */
+const WRITTEN = 20;
 /** How many times to try a race. */
 const TIMES = 5;
 /** Milliseconds in which a thread that fails has ended its server, busy as the machine may be. */
@@ -24,6 +29,24 @@ export const FINS: Case<Trial>[] = [
     async run(t) {
       const client = await t.connect();
       await client.finish();
+      await client.endsHere();
+    },
+  },
+  {
+    name: "nothing comes back but what was sent, in order",
+    did: "sent 20 000 lines in writes of many sizes, then FIN, and read to the end",
+    means: "a byte is lost, comes twice or was never sent: the wrong count is written",
+    read: "CS:APP 10.5.1, rio_writen",
+    async run(t) {
+      const client = await t.connect();
+      const all = bytes(lines(30_001, 50_000));
+      const sending = (async () => {
+        for (let i = 0, size = 1; i < all.length; i += size, size = size * 7 % 9973 + 1) {
+          await client.send(all.subarray(i, i + size));
+        }
+        await client.finish();
+      })();
+      await client.while(sending, all);
       await client.endsHere();
     },
   },
@@ -71,6 +94,7 @@ export const FINS: Case<Trial>[] = [
         still = await within(t.quiet, sending.then(() => true)) === undefined;
       }
       const after = await t.started?.held();
+      const full = still && t.started ? inKernel(client).from : 0;
       let all = false;
       const finished = sending.then(() => client.finish()).then(() => all = true);
       finished.catch(() => {});
@@ -85,6 +109,7 @@ export const FINS: Case<Trial>[] = [
       if (!still && before && after && after.memory - before.memory > UNREAD / 2) {
         throw new Failure(`it took ${took}, and kept it in memory`);
       }
+      if (full > 0) await finishWhenFull(t, full);
       return still ? `it stood still after ${took}` : `it took ${took} and didn't stand still`;
     },
   },
@@ -134,7 +159,9 @@ export const ENDS: Case<Trial>[] = [
   {
     name: "hundreds of clients, one after the other, are served",
     did: "opened 1100 connections, one after the other, with a line each",
-    means: "something is left of each: a descriptor, a process, memory",
+    means:
+      "something is left of each: a descriptor, a process, memory; or connfd is closed twice, " +
+      "when it may be another client's",
     read: "CS:APP 12.1.1: close connfd in the parent; getrlimit(2)",
     async run(t) {
       const { clients } = await t.crowd();
@@ -207,6 +234,41 @@ export const RESETS: Case<Trial>[] = [
     },
   },
 ];
+
+/**
+ * Sends lines until the kernel, which takes about `full` bytes of the server's, takes no more, so
+ * that a few are in the server. Then it sends FIN, and checks that all come back.
+ */
+async function finishWhenFull(t: Trial, full: number): Promise<void> {
+  const client = await t.connect();
+  const block = bytes(lines(1000, 1450));
+  let blocks = 0;
+  for (let sent = 0; sent < full + ABOVE && !t.late;) {
+    await client.send(block);
+    sent = ++blocks * block.length;
+    if (sent > full - BELOW && await keeps(client, sent)) break;
+  }
+  await client.finish();
+  await sleep(t.quiet / 2); // a server that does something at FIN does it now
+  for (; blocks > 0; blocks--) await client.expect(block);
+  await client.endsHere();
+}
+
+/** Whether some of the bytes sent to the server stay in it. */
+async function keeps(client: Connection, sent: number): Promise<boolean> {
+  for (let before = -1, all = -2; all !== before;) {
+    before = all;
+    await sleep(WRITTEN);
+    const { to, from } = inKernel(client);
+    if (to === 0 && from >= sent) return false;
+    all = to + from;
+  }
+  return true;
+}
+
+function inKernel({ fd }: Connection) {
+  return queued(fd.remoteAddr.port, fd.localAddr.port);
+}
 
 /** Checks that new clients are served: several, and one later, because a thread may fail late. */
 async function served(t: Trial): Promise<void> {

@@ -19,6 +19,7 @@ const LINE = "a line comes back";
 const NEXT = "the next client is served";
 const MORE = "line after line comes back";
 const MANY = "a thousand lines in one write come back";
+const BYTES = "a line that comes a byte at a time comes back";
 const LONG = "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back";
 const FIN = "FIN at once is answered by FIN";
 const LATE = "a client that reads late gets every byte";
@@ -32,16 +33,16 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   [MORE, "basic", 3],
   ["an empty line comes back", "basic", 1, MORE],
   [MANY, "basic", 2, MORE],
-  ["a line that comes a byte at a time comes back", "basic", 2],
-  ["a line in two halves, a second apart, comes back", "basic", 1],
+  [BYTES, "basic", 2],
+  ["a line in two halves, a second apart, comes back", "basic", 1, BYTES],
   [LONG, "basic", 2, MORE],
-  ["a line of 100 KB comes back", "robust", 1],
+  ["a line of 100 KB comes back", "robust", 1, LONG],
   ["every byte value comes back", "basic", 1],
   ["NUL comes back", "basic", 1],
   ["\\r\\n comes back as it was", "basic", 1],
-  ["no line is a command", "basic", 1],
-  ["nothing comes back but what was sent, in order", "basic", 2, MANY],
+  ["no line is a command", "basic", 1, MORE],
   [FIN, "basic", 2],
+  ["nothing comes back but what was sent, in order", "basic", 2, MANY, FIN],
   ["lines, then FIN: all come back, then FIN", "basic", 2, MANY, FIN],
   ["a last line without a newline comes back", "basic", 2, FIN],
   [LATE, "robust", 2, MANY, FIN],
@@ -53,18 +54,18 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   ["each address that it listens on is served", "robust", 1, NEXT],
   ["after 200 that connect and close the next client is served", "basic", 1, NEXT, OWN],
   ["after one that said nothing the next client is served", "basic", 1, NEXT, OWN],
-  ["a client that thinks for two seconds is served on", "basic", 1],
+  ["a client that thinks for two seconds is served on", "basic", 1, MORE],
   [CROWD, "basic", 2, NEXT, OWN],
   ["after RST in the middle of a line the next client is served", "robust", 3, NEXT, OWN],
   ["after RST before accept the next client is served", "robust", 2, NEXT, OWN],
   ["after a close with unread bytes the next client is served", "robust", 2, NEXT, OWN],
   ["the next client is served after one vanishes mid-write", "robust", 3, NEXT, OWN],
-  ["no descriptor is left open", "basic", 2, CROWD, FIN],
-  ["no process is left unwaited for", "basic", 2, CROWD],
-  ["no memory is left taken", "robust", 2, CROWD],
+  ["no descriptor is left open", "basic", 2, CROWD, FIN, OWN],
+  ["no process is left unwaited for", "basic", 2, CROWD, OWN],
+  ["no memory is left taken", "robust", 2, CROWD, MORE, OWN],
   ["more than a thousand clients at once are served", "concurrent", 2, NEXT, OWN],
   ["it sleeps while nobody says anything", "basic", 1, NEXT, OWN],
-  ["it prints how many bytes each line has", "basic", 1, CROWD, MORE],
+  ["it prints how many bytes each line has", "basic", 1, CROWD, MORE, OWN],
   ["it ends on SIGTERM", "basic", 1],
   ["it listens again on the same port at once", "basic", 2],
 ];

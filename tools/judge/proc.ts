@@ -155,6 +155,17 @@ export function listeners(): Map<string, number> {
   return all;
 }
 
+/** The bytes of a connection that are in the kernel, on their way to `port` and from it. */
+export function queued(port: number, client: number): { to: number; from: number } {
+  const [server, other] = [port, client].map((n) => n.toString(16).toUpperCase().padStart(4, "0"));
+  const rows = ["tcp", "tcp6"].map((table) => read(`/proc/net/${table}`)).join("");
+  const [[out, unread], [sent, back]] = [[server, other], [other, server]].map(([local, remote]) =>
+    new RegExp(`:${local} \\w+:${remote} \\w\\w (\\w+):(\\w+)`).exec(rows)?.slice(1)
+      .map((queue) => parseInt(queue, 16)) ?? [0, 0]
+  );
+  return { to: sent + unread, from: out + back };
+}
+
 /** Whether the kernel has room for more connections in TIME_WAIT: it drops those beyond a bound. */
 export function keepsTimeWait(): boolean {
   const n = /^TCP:.* tw (\d+)/m.exec(read("/proc/net/sockstat"))?.[1];
