@@ -1,5 +1,5 @@
 /** The table of docs/judge.md: how other echo servers do in judge's cases. */
-import { compile, has, here, run, temporary } from "./run.ts";
+import { compile, has } from "./run.ts";
 
 const DOC = new URL("../docs/judge.md", import.meta.url).pathname;
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -18,7 +18,7 @@ const SERVERS: [name: string, needs: string, start: () => string | Promise<strin
   ...["i", "p", "s", "t", "t_pre"].map((kind): typeof SERVERS[number] => [
     `C: \`echoserver${kind}\``,
     "gcc",
-    async () => `${await compileC(`echoserver${kind}`)} {port}`,
+    async () => `${await compile(`../tests/c/echoserver${kind}.c`, "../tests/c/csapp.c")} {port}`,
   ]),
   ["`socat`", "socat", () => "socat TCP-LISTEN:{port},fork,reuseaddr EXEC:cat"],
   ["`ncat`", "ncat", () => "ncat --listen --keep-open -p {port} --exec /bin/cat"],
@@ -40,14 +40,6 @@ const MARKS: Record<string, string> = {
 /** The output of `--json`. */
 interface Verdicts {
   cases: { name: string; verdict: string; saw?: string }[];
-}
-
-/** Compiles one of the lecture's programs. */
-async function compileC(name: string): Promise<string> {
-  const program = temporary(name);
-  const sources = [name, "csapp"].map((file) => here(`../tests/c/${file}.c`));
-  await run(["gcc", "-O2", "-o", program, ...sources, "-lpthread"]);
-  return program;
 }
 
 async function judge(start: string): Promise<Verdicts> {

@@ -31,13 +31,13 @@ export function deno(path: string, ...args: string[]): string[] {
   return [DENO, "run", "--quiet", "--no-check", "--no-config", "--allow-all", here(path), ...args];
 }
 
-/** Compiles a C or Go file of this folder; returns the program, undefined without a compiler. */
-export async function compile(source: string): Promise<string | undefined> {
+/** Compiles C or Go; returns the program, named like the first file, undefined without a compiler. */
+export async function compile(source: string, ...more: string[]): Promise<string | undefined> {
   const path = here(source);
   const program = temporary(path.split("/").at(-1)!.replace(/\.(c|go)$/, ""));
   const command = path.endsWith(".go")
     ? ["go", "build", "-o", program, path]
-    : ["gcc", "-O2", "-Wall", "-o", program, path];
+    : ["gcc", "-O2", "-Wall", "-o", program, path, ...more.map(here)];
   if (!has(command[0])) return undefined;
   await run(command);
   return program;

@@ -4,6 +4,7 @@ import type { Plan } from "./command_line.ts";
 import type { LoadResult, Second } from "./drive.ts";
 import { plural } from "../../net/text.ts";
 import type { Histogram } from "./histogram.ts";
+import type { Tally } from "./tally.ts";
 
 const QUANTILES = { p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 };
 /** Width of the longest bar in characters; bars are drawn in eighths. */
@@ -48,23 +49,18 @@ function counted({ faults, lost, outage }: LoadResult): string {
 /** A second as a line of JSON. */
 export function jsonSecond({ end, time, tally }: Second, { shape }: Plan): string {
   const { length, onFault } = shape;
-  const { lines, histogram, faults, lost } = tally;
-  const rates = speed(lines, time, length);
+  const { faults, lost } = tally;
   return json({
     seconds: round(end / 1000),
-    lines,
-    linesPerSecond: rates.lines,
-    megabytesPerSecond: round(rates.megabytes),
-    milliseconds: roundTrips(histogram),
+    ...measured(tally, time, length),
     ...onFault === "count" ? { faults, lost } : {},
   });
 }
 
 /** The summary as a line of JSON. */
 export function jsonSummary(result: LoadResult, plan: Plan, code: number): string {
-  const { lines, time, histogram, unsent, opened, busy, fault, faults, lost } = result;
+  const { time, unsent, opened, busy, fault, faults, lost } = result;
   const { connections, depth, length, rate, churn, timeout, onFault } = plan.shape;
-  const rates = speed(lines, time, length);
   return json({
     summary: {
       target: show(plan.endpoint.target),
@@ -76,10 +72,7 @@ export function jsonSummary(result: LoadResult, plan: Plan, code: number): strin
       workers: plan.workers,
       timeout: timeout / 1000,
       seconds: round(time / 1000),
-      lines,
-      linesPerSecond: rates.lines,
-      megabytesPerSecond: round(rates.megabytes),
-      milliseconds: roundTrips(histogram),
+      ...measured(result, time, length),
       unsent,
       ...onFault === "count" ? { faults, lost, outageSeconds: round(result.outage / 1000) } : {},
       opened,
@@ -88,6 +81,16 @@ export function jsonSummary(result: LoadResult, plan: Plan, code: number): strin
       exitCode: code,
     },
   });
+}
+
+function measured({ lines, histogram }: LoadResult | Tally, time: number, length: number) {
+  const rates = speed(lines, time, length);
+  return {
+    lines,
+    linesPerSecond: rates.lines,
+    megabytesPerSecond: round(rates.megabytes),
+    milliseconds: roundTrips(histogram),
+  };
 }
 
 function json(value: unknown): string {
