@@ -85,10 +85,10 @@ Deno.test("imports run one way: no library module loads cli/ or mod.ts, and rio.
   assert((await loads("server/program.ts")).has("cli/program.ts"));
 });
 
-Deno.test("every link of CHANGELOG.md and of .github leads somewhere", async () => {
-  for (const page of ["CHANGELOG.md", ...files(".github", ".md")]) {
+Deno.test("every link of the pages leads somewhere", async () => {
+  for (const page of PAGES) {
     for (const [, link] of (await read(page)).matchAll(/\]\((?!https?:)([^)#\s]+)/g)) {
-      await Deno.stat(new URL(link, `file://${ROOT}/${page}`));
+      assert(await exists(new URL(link, `file://${ROOT}/${page}`).pathname), `${page}: ${link}`);
     }
   }
 });

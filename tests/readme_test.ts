@@ -90,19 +90,6 @@ Deno.test("docs/programs.md has every flag of both programs, and no other", asyn
   }
 });
 
-Deno.test("every link of the pages leads somewhere", async () => {
-  const pages = ["README.md"];
-  for (const { name } of Deno.readDirSync(`${ROOT}/docs`)) {
-    if (name.endsWith(".md")) pages.push(`docs/${name}`);
-  }
-  for (const page of pages) {
-    for (const [, link] of (await read(page)).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)) {
-      const { isFile, isDirectory } = await Deno.stat(new URL(link, `file://${ROOT}/${page}`));
-      assert(isFile || isDirectory, `${page}: ${link}`);
-    }
-  }
-});
-
 Deno.test("the library example of the README speaks a line protocol", async () => {
   const readme = await read("README.md");
   using listenfd = openListenfd(0, { host: "127.0.0.1" });
