@@ -423,17 +423,27 @@ function contextOf({ cert, key }: Pair) {
   return createSecureContext({ cert, key });
 }
 
-/** Throws unless certificate and key match: node:tls would fail only at each handshake. */
+/** How a block of a PEM file begins (RFC 7468), and a whole one. */
+const BEGIN = /-----BEGIN /g;
+const BLOCK = /-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----/g;
+
+/**
+ * Throws unless certificate and key match, and are whole: node:tls would fail only at each
+ * handshake, or leave out the rest of a chain.
+ */
 export function checkPair({ cert, key }: Pair): void {
-  const parse = <T>(what: string, make: () => T): T => {
+  const parse = <T>(what: string, pem: string, make: (pem: string) => T): T => {
     try {
-      return make();
+      const made = make(pem);
+      const [begun, whole] = [BEGIN, BLOCK].map((pattern) => pem.match(pattern)?.length);
+      if (begun !== whole) throw new Error("it is cut off");
+      return made;
     } catch (error) {
       throw new Deno.errors.InvalidData(`${what} can't be read as PEM: ${reason(error)}`);
     }
   };
-  const certificate = parse("the TLS certificate", () => new X509Certificate(cert));
-  const privateKey = parse("the TLS key", () => createPrivateKey(key));
+  const certificate = parse("the TLS certificate", cert, (pem) => new X509Certificate(pem));
+  const privateKey = parse("the TLS key", key, createPrivateKey);
   if (certificate.checkPrivateKey(privateKey)) return;
   throw new Deno.errors.InvalidData("the TLS key is not that of the certificate");
 }

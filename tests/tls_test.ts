@@ -240,6 +240,10 @@ Deno.test("TLS: a certificate and key that are none are told at the start", asyn
     [cert, "", "the TLS key can't be read as PEM"],
     [cert, cert, "the TLS key can't be read as PEM"],
     [await read("ca"), key, "the TLS key is not that of the certificate"],
+    // Half of a file that is just being written.
+    [cert.trimEnd().slice(0, -1), key, "the TLS certificate can't be read as PEM: it is cut off"],
+    [cert + cert.slice(0, 99), key, "the TLS certificate can't be read as PEM: it is cut off"],
+    [cert, key.trimEnd().slice(0, -1), "the TLS key can't be read as PEM"],
   ];
   for (const [cert, key, message] of bad) {
     assertThrows(() => openTlsListenfd(0, { cert, key }), Deno.errors.InvalidData, message);
