@@ -9,7 +9,7 @@ import { MARKS } from "../tools/judge/marks.ts";
 import { grows, growth, STARTED } from "../tools/judge/started.ts";
 import { tryAll } from "../tools/judge/run.ts";
 import { Trial } from "../tools/judge/trial.ts";
-import { has, Program, ROOT, runProgram } from "./helpers.ts";
+import { has, LINUX, Program, ROOT, runProgram } from "./helpers.ts";
 import {
   atOnce,
   compile,
@@ -175,6 +175,41 @@ Deno.test({
       assertEquals(await unexpected(failed, fails, tryClient, CLIENT_CASES), [], command);
     });
     await Deno.remove(bin, { recursive: true });
+  },
+});
+
+Deno.test({
+  ...LINUX,
+  name:
+    "a server that doesn't see its client's end, or ends with it, is told so, and judge goes on",
+  async fn() {
+    const file = await Deno.makeTempFile({ suffix: ".js" });
+    await Deno.writeTextFile(
+      file,
+      `const l = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
+      for await (const c of l) {
+        const buf = new Uint8Array(8192);
+        for (let n; (n = await c.read(buf)) !== null;) await c.write(buf.subarray(0, n));
+        if (Deno.args[1] === "ends") Deno.exit(1);
+        await new Promise(() => setInterval(() => {}, 9e9));
+      }`,
+    );
+    const run = `${Deno.execPath()} run --quiet --allow-net ${file} {port}`;
+    const only = (...names: string[]) => CASES.filter(({ name }) => names.includes(name));
+    const [ends] = await judgeStarted(`${run} ends`, only("it ends on SIGTERM"));
+    assertEquals([ends.verdict, ends.saw], ["failed", "the server ended with exit code 1"]);
+    // It is started again after each failure, and serves one client.
+    const [next, more, crlf] = await judgeStarted(
+      run,
+      only(
+        "the next client is served",
+        "line after line comes back",
+        "\\r\\n comes back as it was",
+      ),
+    );
+    assertEquals([next.verdict, more.verdict, crlf.verdict], ["failed", "passed", "failed"]);
+    assertEquals(crlf.follows, next.name);
+    await Deno.remove(file);
   },
 });
 

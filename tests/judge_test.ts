@@ -207,7 +207,7 @@ Deno.test("what a server wrote to standard error is told by its most useful line
       'Traceback (most recent call last):\n  File "x"\nOSError: [Errno 98] in use\n',
       "OSError: [Errno 98] in use",
     ],
-    ["\x1b[31merror\x1b[0m\n", "\\x1b[31merror\\x1b[0m"],
+    ["\x1b[1m\x1b[31merror\x1b[0m: \x1b]0;x\x07\n", "error: \\x1b]0;x\\x07"],
     ["x".repeat(300), `${"x".repeat(200)} ...`],
   ];
   for (const [stderr, line] of table) assertEquals(useful(stderr), line);
@@ -222,6 +222,9 @@ Deno.test("what failed is explained by what was seen", () => {
     ["Connection reset by peer: 3 of 9 bytes came back", /closes with RST/],
     ["connect to 127.0.0.1 port 8: Connection refused", /nobody listens/],
     ["nothing came for 5 s: its end", /connfd isn't closed/],
+    ['then came "\\0\\0\\0", which nobody had sent', /sizeof buf/],
+    ['then came "\\n", which nobody had sent', /a newline is added/],
+    ['then came "\\0", which nobody had sent', /the NUL behind/],
     ["it took 32.0 MB, and kept it in memory", /nothing is to be read/],
     [difference(bytes("hello\n"), bytes("> hell"))!, /before what came/],
     [difference(bytes("line 2\n"), bytes("\nline 2"))!, /a newline is added/],

@@ -224,7 +224,9 @@ export class Started implements AsyncDisposable {
 
   /** Sends SIGTERM to the process that listens; false if it still runs after the timeout. */
   async terminate(): Promise<boolean> {
-    const { pid, since } = this.listener()!;
+    const listener = this.listener();
+    if (listener === undefined) throw new Failure(await this.ended() ?? "nobody listens any more");
+    const { pid, since } = listener;
     send(pid, "SIGTERM");
     const gone = () => {
       const stat = statOf(pid);

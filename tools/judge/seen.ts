@@ -34,8 +34,8 @@ const SEEN: [saw: RegExp, means: string][] = [
   ],
   [
     /^(?!.*ended).*(Connection reset|Broken pipe)/,
-    "it closes with RST, and what is on its way is lost: bytes are left unread, though FIN comes " +
-    "behind them, or SO_LINGER is 0, or the connection is destroyed (destroy, abort), not ended",
+    "it closes with RST, and what is on its way is lost: it ends before EOF, as after one line, or " +
+    "SO_LINGER is 0, or the connection is destroyed (destroy, abort), not ended",
   ],
   [
     /^(?!.*ended).*(refused|REFUSED)/,
@@ -50,7 +50,7 @@ const SEEN: [saw: RegExp, means: string][] = [
     "what isn't read is all kept in memory: while nothing can be written, nothing is to be read",
   ],
   [
-    /a NUL that nobody sent/,
+    /a NUL that nobody sent|^then came "\\0", /,
     "one byte too many is written: the NUL behind the string is no part of it",
   ],
   [
@@ -59,8 +59,12 @@ const SEEN: [saw: RegExp, means: string][] = [
   ],
   [/text that nobody sent, then/, "something is written before what came: an echo adds nothing"],
   [
-    /a newline that nobody sent/,
+    /a newline that nobody sent|^then came "\\n", /,
     "a newline is added, as puts and println do: an echo adds nothing",
+  ],
+  [
+    /^then came .*nobody had sent/,
+    "more is written than was read: what read returns is the count, not sizeof buf",
   ],
   [/the newline is gone/, "the newline is stripped, as chomp and trim do: it belongs to the line"],
 ];
@@ -91,11 +95,13 @@ const SHOWN = 200;
 
 /** The line of a standard error that says most, escaped and cut; empty if there is none. */
 export function useful(stderr: string): string {
-  const lines = stderr.split("\n").filter((line) => !NOISE.test(line));
+  // deno-lint-ignore no-control-regex
+  const plain = stderr.replace(/\x1b\[[\d;]*m/g, ""); // without colours
+  const lines = plain.split("\n").filter((line) => !NOISE.test(line));
   const wrong =
     /error|exception|panic|err\b|fail|denied|in use|refused|abort|fault|overflow|smash/i;
   const line = lines.findLast((line) => wrong.test(line)) ?? lines.at(-1) ??
-    stderr.trim().split("\n").at(-1)!;
+    plain.trim().split("\n").at(-1)!;
   const escaped = Array.from(
     line.trim(),
     (c) =>
