@@ -37,11 +37,25 @@ Deno.test({
       await Deno.copyFile(`${ROOT}tests/lab/${file}`, `${lab}/${file}`);
     }
     assert((await make("--always-make", "server")).success);
+    const served = await make("judge", `JUDGE=${ROOT}tools/judge.ts --only=required`);
+    assertMatch(served.text, /\nscore: 5 of 5\n$/);
     await atOnce(servers, async (command) => {
       const failed = named(await judgeStarted(command), "failed", "not tried");
       const retry = (cases: typeof CASES) => judgeStarted(command, cases);
       assertEquals(await unexpected(failed, [], retry, CASES), [], command);
     });
+
+    // One mistake that fails many cases, &connfd, is told in the first.
+    const text = await Deno.readTextFile(`${ROOT}tests/lab/server.c`);
+    const shared = text.replaceAll("free(", "(void)(")
+      .replace("int *connfdp = malloc(sizeof *connfdp)", "static int connfd, *connfdp = &connfd");
+    await Deno.writeTextFile(`${lab}/server.c`, shared);
+    assert((await make("--always-make", "server")).success);
+    const cases = CASES.filter(({ name }) => /at once are all|one after the other/.test(name));
+    const results = await judgeStarted(servers[0], cases);
+    assertMatch(results[0].name, /^clients that come at once/);
+    assertEquals(named(results, "failed"), cases.map(({ name }) => name));
+    assertEquals(results[1].follows, results[0].name);
     await Deno.remove(lab, { recursive: true });
   },
 });

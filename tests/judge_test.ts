@@ -63,8 +63,8 @@ const WRONG: Record<string, Wrong> = {
     line: (line) => line.replace(/^B+\n/, (bs) => bs.replaceAll("B", "A")),
   },
   "a client that has to wait is served in the end": says("number 2\n", ""),
-  "half a line holds up nobody else": { locks: true },
   "clients that come at once are all served": says("at once 2\n", ""),
+  "half a line holds up nobody else": { locks: true },
   "four clients may wait to be accepted": { iterative: true, backlog: 2 },
   "each address that it listens on is served": says("IPv6\n", ""),
   "after 200 that connect and close the next client is served": {
