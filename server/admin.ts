@@ -151,54 +151,44 @@ const PAGES = {
 
 /** The counters in Prometheus' text format, version 0.0.4. */
 function metrics(stats: Stats, slots: number): string {
-  const { accepted, active, waiting, closed, lines, bytesIn, bytesOut } = stats;
-  const closes = Object.entries(closed).map(([cause, n]) => [`{cause="${cause}"}`, n] as const);
-  const families: [string, type: string, help: string, ...(readonly [string, number])[]][] = [
-    ["echo_connections_accepted_total", "counter", "Connections accepted.", ["", accepted]],
+  const { accepted, active, waiting, closed, refusals, acceptErrors } = stats;
+  const { handshaking, handshakesFailed, lines, bytesIn, bytesOut } = stats;
+  const { rss } = Deno.memoryUsage();
+  const by = (label: string, counters: Record<string, number>) =>
+    Object.fromEntries(
+      Object.entries(counters).map(([value, n]) => [`{${label}="${value}"}`, n]),
+    );
+  const families: [name: string, help: string, value: number | Record<string, number>][] = [
+    ["echo_connections_accepted_total", "Connections accepted.", accepted],
     [
       "echo_connections_closed_total",
-      "counter",
       "Connections ended, by what ended them.",
-      ...closes,
+      by("cause", closed),
     ],
     [
       "echo_connections_refused_total",
-      "counter",
       "Connections refused, by the flag of the rule.",
-      ...Object.entries(stats.refusals).map(([rule, n]) => [`{rule="${rule}"}`, n] as const),
+      by("rule", refusals),
     ],
     [
       "echo_accept_errors_total",
-      "counter",
       "How often accept failed, for want of descriptors, say.",
-      [
-        "",
-        stats.acceptErrors,
-      ],
+      acceptErrors,
     ],
-    ["echo_connections_active", "gauge", "Connections being served.", ["", active]],
-    ["echo_connections_waiting", "gauge", "Connections accepted that wait for a slot.", [
-      "",
-      waiting,
-    ]],
-    ["echo_handshakes_active", "gauge", "TLS handshakes under way.", ["", stats.handshaking]],
-    ["echo_handshakes_failed_total", "counter", "TLS handshakes that failed.", [
-      "",
-      stats.handshakesFailed,
-    ]],
-    ["process_resident_memory_bytes", "gauge", "Resident memory of the process.", [
-      "",
-      Deno.memoryUsage().rss,
-    ]],
-    ["echo_slots", "gauge", "Connections that can be served at once.", ["", slots]],
-    ["echo_lines_total", "counter", "Lines, and pieces of lines, read.", ["", lines]],
-    ["echo_received_bytes_total", "counter", "Bytes of the lines read.", ["", bytesIn]],
-    ["echo_sent_bytes_total", "counter", "Bytes written back.", ["", bytesOut]],
+    ["echo_connections_active", "Connections being served.", active],
+    ["echo_connections_waiting", "Connections accepted that wait for a slot.", waiting],
+    ["echo_handshakes_active", "TLS handshakes under way.", handshaking],
+    ["echo_handshakes_failed_total", "TLS handshakes that failed.", handshakesFailed],
+    ["process_resident_memory_bytes", "Resident memory of the process.", rss],
+    ["echo_slots", "Connections that can be served at once.", slots],
+    ["echo_lines_total", "Lines, and pieces of lines, read.", lines],
+    ["echo_received_bytes_total", "Bytes of the lines read.", bytesIn],
+    ["echo_sent_bytes_total", "Bytes written back.", bytesOut],
   ];
-  return families.map(([name, type, help, ...samples]) =>
-    [
-      `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`,
-      ...samples.map(([labels, value]) => `${name}${labels} ${value}\n`),
-    ].join("")
-  ).join("");
+  return families.map(([name, help, value]) => {
+    const type = name.endsWith("_total") ? "counter" : "gauge";
+    const samples = Object.entries(typeof value === "number" ? { "": value } : value);
+    const text = samples.map(([labels, n]) => `${name}${labels} ${n}\n`).join("");
+    return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${text}`;
+  }).join("");
 }
