@@ -1,6 +1,6 @@
 /** judge --all: a folder of submissions, whatever they do. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { csv } from "../tools/judge/class.ts";
+import { csv, table } from "../tools/judge/class.ts";
 import type { Row } from "../tools/judge/report.ts";
 import { exists, has, LINUX, Program, runProgram } from "./helpers.ts";
 
@@ -85,6 +85,13 @@ Deno.test("a row says why cases weren't tried, if none has failed", () => {
   ];
   const cells = ["one.c", "1/2", "0/0", "0/0", "1/2", "judge was ended by SIGINT"];
   assertEquals(csv({ name: "one.c", rows }), `${cells.join(",")}\r\n`);
+});
+
+Deno.test("a file's name can't break the table's rows, or the terminal", () => {
+  const name = "a\n\x1b[31mb";
+  const [head, row] = [undefined, { name, rows: [], why: "x" }].map(table([name]));
+  assertMatch(head, /^submission {6}basic /);
+  assertMatch(row, /^a\\x0a\\x1b\[31mb {2}0 .* x\n$/);
 });
 
 Deno.test({

@@ -6,6 +6,7 @@ import { LEVELS } from "./marks.ts";
 import { share } from "./proc.ts";
 import { command, Program } from "./process.ts";
 import { lines, type Row, score } from "./report.ts";
+import { escaped } from "./seen.ts";
 
 /** Seconds for a build, and for a trial to end after its time is over. */
 const BUILD = 120;
@@ -161,10 +162,10 @@ function cells({ name, rows, why }: Graded): string[] {
 
 /** A table for people, a row at a time; the first row is its head. */
 export function table(names: string[]): (graded?: Graded) => string {
-  const width = Math.max(...names.map(({ length }) => length), COLUMNS[0].length);
+  const width = Math.max(...names.map((name) => escaped(name).length), COLUMNS[0].length);
   return (graded) =>
     (graded === undefined ? COLUMNS : cells(graded))
-      .map((cell, i) => cell.padEnd(i === 0 ? width : 10)).join("  ").trimEnd() + "\n";
+      .map((cell, i) => escaped(cell).padEnd(i === 0 ? width : 10)).join("  ").trimEnd() + "\n";
 }
 
 /** The same as comma-separated values: RFC 4180. */

@@ -102,13 +102,15 @@ export function useful(stderr: string): string {
     /error|exception|panic|err\b|fail|denied|in use|refused|abort|fault|overflow|smash/i;
   const line = lines.findLast((line) => wrong.test(line)) ?? lines.at(-1) ??
     plain.trim().split("\n").at(-1)!;
-  const escaped = Array.from(
-    line.trim(),
-    (c) =>
-      c >= " " && c < "\x7f" || c > "\x9f"
-        ? c
-        : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  )
-    .join("");
-  return escaped.length > SHOWN ? `${escaped.slice(0, SHOWN)} ...` : escaped;
+  const shown = escaped(line.trim());
+  return shown.length > SHOWN ? `${shown.slice(0, SHOWN)} ...` : shown;
+}
+
+/** A text without control characters, which move a terminal's cursor: \x1b for ESC. */
+export function escaped(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(
+    /[\0-\x1f\x7f-\x9f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
 }
