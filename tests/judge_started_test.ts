@@ -297,6 +297,20 @@ Deno.test("one client shows whether a server prints: many may take long", async 
   assertEquals(clients, 1);
 });
 
+Deno.test("what waits in the kernel isn't kept in memory, whatever a collector hasn't freed", async () => {
+  const { run } = CASES.find(({ name }) => name.startsWith("a client that reads late"))!;
+  const judge = async (from: number) => {
+    const done = () => Promise.resolve();
+    const queued = () => ({ to: 1e6, from });
+    const client = { send: done, queued, finish: done, expect: done, endsHere: done };
+    const started = { listener: () => ({}) };
+    const t = { late: false, quiet: 500, started, connect: () => Promise.resolve(client) };
+    return await run(t as unknown as Trial);
+  };
+  assertMatch(await judge(30e6) ?? "", /^it took 32\.\d MB and didn't stand still$/);
+  await assertRejects(() => judge(10e6), Failure, "kept it in memory");
+});
+
 Deno.test("of the thousand no more than four wait to be accepted: some servers have a queue of five", async () => {
   const { run } = STARTED.find(({ name }) => name.startsWith("more than a thousand"))!;
   let [wait, most, clients] = [0, 0, 0];

@@ -2,7 +2,6 @@
 import { sleep, within } from "../../net/time.ts";
 import { bytes, lines } from "./bytes.ts";
 import { type Case, Failure } from "./case.ts";
-import { queued } from "./proc.ts";
 import { type Connection, CROWD, type Trial } from "./trial.ts";
 
 /** The most bytes to send to a server without reading, while it keeps taking them. */
@@ -86,15 +85,14 @@ export const FINS: Case<Trial>[] = [
     async run(t) {
       const client = await t.connect();
       const block = bytes(lines(10_000, 13_000));
-      const before = await t.started?.held();
       let [blocks, still, sending] = [0, false, Promise.resolve()];
       for (; !still && !t.late && blocks * block.length < UNREAD; blocks++) {
         sending = client.send(block);
         sending.catch(() => {}); // an error of what comes back says more
         still = await within(t.quiet, sending.then(() => true)) === undefined;
       }
-      const after = await t.started?.held();
-      const full = still && t.started ? inKernel(client).from : 0;
+      const waits = t.started?.listener() && client.queued();
+      const full = still && waits ? waits.from : 0;
       let all = false;
       const finished = sending.then(() => client.finish()).then(() => all = true);
       finished.catch(() => {});
@@ -104,9 +102,9 @@ export const FINS: Case<Trial>[] = [
       }
       await finished;
       await client.endsHere();
-      const took = `${(blocks * block.length / 1e6).toFixed(1)} MB`;
-      // The bytes may be in the kernel's buffers, whose sizes the server doesn't set.
-      if (!still && before && after && after.memory - before.memory > UNREAD / 2) {
+      const sent = blocks * block.length;
+      const took = `${(sent / 1e6).toFixed(1)} MB`;
+      if (!still && waits && sent - waits.to - waits.from > UNREAD / 2) {
         throw new Failure(`it took ${took}, and kept it in memory`);
       }
       if (full > 0) await finishWhenFull(t, full);
@@ -259,15 +257,11 @@ async function keeps(client: Connection, sent: number): Promise<boolean> {
   for (let before = -1, all = -2; all !== before;) {
     before = all;
     await sleep(WRITTEN);
-    const { to, from } = inKernel(client);
+    const { to, from } = client.queued();
     if (to === 0 && from >= sent) return false;
     all = to + from;
   }
   return true;
-}
-
-function inKernel({ fd }: Connection) {
-  return queued(fd.remoteAddr.port, fd.localAddr.port);
 }
 
 /** Checks that new clients are served: several, and one later, because a thread may fail late. */

@@ -6,6 +6,7 @@ import { within } from "../../net/time.ts";
 import { Rio, rioWriten } from "../../rio.ts";
 import { bytes, difference, show } from "./bytes.ts";
 import { Failure, seconds, WAITS } from "./case.ts";
+import { queued } from "./proc.ts";
 import type { Held, Started } from "./process.ts";
 
 /** The most connections and bytes per case, so that judge can't be used as a weapon. */
@@ -366,6 +367,11 @@ export class Connection implements Disposable {
     for (let i = 0; i < all.length; i += BLOCK) {
       await this.#io("send", rioWriten(this.fd, all.subarray(i, i + BLOCK)));
     }
+  }
+
+  /** How many bytes wait in the kernel, on their way to the server and back. */
+  queued(): { to: number; from: number } {
+    return queued(this.fd.remoteAddr.port, this.fd.localAddr.port);
   }
 
   /** Sends FIN. */
