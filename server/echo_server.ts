@@ -45,7 +45,7 @@ export class EchoServer {
       using place = connfd.conn instanceof TlsConnfd
         ? NO_PLACE // it was admitted before its handshake
         : await this.#gate.enter(connfd, rio);
-      if (place === undefined) return; // a balancer's health check
+      if (place === undefined || !(await this.#gate.isClient(rio))) return; // a health check
       await report.connected(connfd);
       const stats = log ? partOf(this.#echoStats) : this.#echoStats;
       if (log) this.#own.set(connfd, stats);

@@ -112,11 +112,16 @@ export class Gate {
     }
     let admitted = false;
     try {
-      admitted = this.#proxies === undefined || await lives(rio);
+      admitted = await this.isClient(rio);
     } finally {
       if (!admitted) place[Symbol.dispose]();
     }
     return admitted ? place : undefined;
+  }
+
+  /** Whether it isn't a balancer's health check: waits for a byte, if there are balancers. */
+  async isClient(rio: Rio): Promise<boolean> {
+    return this.#proxies === undefined || await lives(rio);
   }
 
   #refuse(rule: keyof Refusals, why: string): Refused {

@@ -131,6 +131,13 @@ Deno.test("TLS: a PROXY header comes before the handshake", async () => {
   using check = await connect("PROXY TCP4 192.0.2.1 127.0.0.1 1000 15213\r\n");
   await check.closeWrite();
   assertEquals(await check.read(new Uint8Array(1)), null);
+  using shaken = await Deno.startTls(await connect("PROXY UNKNOWN\r\n"), {
+    hostname: "localhost",
+    caCerts,
+  });
+  await shaken.handshake();
+  await shaken.closeWrite();
+  assertEquals(await shaken.read(new Uint8Array(1)), null);
   using wrong = await connect("PROXY TCP5\r\n");
   assertEquals(await wrong.read(new Uint8Array(1)), null);
   await server.stderr.until(/no such protocol/);
@@ -138,8 +145,9 @@ Deno.test("TLS: a PROXY header comes before the handshake", async () => {
   assertEquals(await clientfd.read(new Uint8Array(1)), null);
   clientfd.close();
   await server.stop();
-  // The client and the check; the wrong header.
-  assertMatch(server.stderr.text, /"accepted":3,.*"done":2,.*"failed":1\}.*"handshakesFailed":0/);
+  // The client and the checks; the wrong header.
+  assertMatch(server.stderr.text, /"accepted":4,.*"done":3,.*"failed":1\}.*"handshakesFailed":0/);
+  assertMatch(server.stdout.text, /^Connected to .*\nserver received 6 bytes\n$/);
 });
 
 Deno.test({
