@@ -108,9 +108,8 @@ export function useful(stderr: string): string {
 
 /** A text without control characters, which move a terminal's cursor: \x1b for ESC. */
 export function escaped(text: string): string {
-  // deno-lint-ignore no-control-regex
   return text.replace(
-    /[\0-\x1f\x7f-\x9f]/g,
+    /\p{Cc}/gu,
     (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }
