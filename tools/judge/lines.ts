@@ -24,7 +24,8 @@ export const LINES: Case<Trial>[] = [
   {
     name: "the next client is served",
     did: "sent a line on a first connection, closed it, and sent one on a second",
-    means: "accept isn't in a loop, or the first client's loop doesn't end at EOF: read returns 0",
+    means: "accept isn't in a loop, or the server ends with its first client, or that one's loop " +
+      "doesn't end at EOF: read returns 0",
     fatal: true,
     read: "CS:APP 11.4.9, echoserveri.c",
     async run(t) {
