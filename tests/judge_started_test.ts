@@ -402,7 +402,12 @@ Deno.test("a server that destroys what it has still to write, at its client's FI
     await Deno.writeTextFile(file, server(end));
     const fails = end === "destroy" ? [late[0].name] : [];
     const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, late);
-    const failed = named(await tryIt(), "failed", "not tried");
+    let failed: string[] = [];
+    // On a busy machine there may be no time for it.
+    for (let times = 0; times < 3 && failed.length === 0; times++) {
+      failed = named(await tryIt(), "failed", "not tried");
+      if (fails.length === 0) break;
+    }
     assertEquals(await unexpected(failed, fails, tryIt, late), [], end);
     assertEquals(fails.filter((name) => !failed.includes(name)), [], end);
   }

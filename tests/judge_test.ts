@@ -51,10 +51,10 @@ const WRONG: Record<string, Wrong> = {
   "\\r\\n comes back as it was": { line: (line) => line.replace("\r\n", "\n") },
   "no line is a command": says("quit\n", ""),
   "FIN at once is answered by FIN": { closes: ({ lines, half }) => lines > 0 || half },
+  "lines, then FIN: all come back, then FIN": says("this is line 2345\n", ""),
   "nothing comes back but what was sent, in order": {
     last: (lines) => lines === 20_000 ? "\n" : "",
   },
-  "lines, then FIN: all come back, then FIN": says("this is line 2345\n", ""),
   "a last line without a newline comes back": {
     line: (line) => line.endsWith("\n") ? line : "",
   },
@@ -229,8 +229,17 @@ Deno.test("what failed is explained by what was seen", () => {
     [difference(bytes("hello\n"), bytes("> hell"))!, /before what came/],
     [difference(bytes("line 2\n"), bytes("\nline 2"))!, /a newline is added/],
     [difference(bytes("line 2\n"), bytes("\0line 2"))!, /the NUL behind/],
+    ['then came "\\n", which nobody had sent', /a newline is added/],
+    [difference(bytes("line\n"), bytes("line\r"))!, /the end of a line is changed/],
+    [difference(bytes("line  \n"), bytes("line\n"))!, /blanks are stripped/],
+    [difference(bytes("a  line\tof text\n"), bytes("a line of te"))!, /blanks are stripped/],
+    [difference(bytes("Line %d\n"), bytes("LINE %D\n"))!, /letters are changed/],
+    ["the server ended with exit code 1: UnicodeDecodeError: 'utf-8' codec", /for characters/],
   ];
   for (const [saw, means] of table) assertMatch(meaning(saw) ?? "", means);
+  for (const [line, came] of [["a\0b\n", "a?b\n"], ["a bc\n", "a\nbc"], ["Aab\n", "ab\n"]]) {
+    assertEquals(meaning(difference(bytes(line), bytes(came))!), undefined, line);
+  }
   assertEquals(meaning("nothing came for 5 s: 0 of 6 bytes came back"), undefined);
 });
 

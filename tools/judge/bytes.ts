@@ -75,9 +75,18 @@ export function hint(expected: Uint8Array, came: Uint8Array, at: number): string
     if (at === 0) return `: ${show(added)}, text that nobody sent, then the line`;
   }
   if (got === 0) return ": a NUL that nobody sent";
-  if (want === 0) return ": the NUL and what followed it are gone";
+  if (want === 0 && came[at + 1] !== expected[at + 1]) {
+    return ": the NUL and what followed it are gone";
+  }
   if (want === 13) return ": the \\r is gone";
   if (got === 13) return ": a \\r that nobody sent";
+  const [wanted, rest] = [expected, came].map((all) => text(all.subarray(at)));
+  const squeezed = (text: string) =>
+    text.replace(/^[ \t]+|[ \t]+(?=\n|$)/g, "").replace(/[ \t]+/g, " ");
+  if (/^[ \t]/.test(wanted) && squeezed(wanted).startsWith(squeezed(rest))) {
+    return ": blanks are gone or changed";
+  }
+  if (wanted.toLowerCase().startsWith(rest.toLowerCase())) return ": letters in another case";
   if (want === 10) return ": the newline is gone";
   if (want === undefined && got === 10) return ": a newline that nobody sent";
   return "";

@@ -8,8 +8,6 @@ import { type Connection, CROWD, type Trial } from "./trial.ts";
 const UNREAD = 32_000_000;
 /** Bytes about the most that the kernel takes, among which it is looked whether it takes more. */
 const [BELOW, ABOVE] = [40_960, 49_152];
-/** Milliseconds in which a server writes what it has read, if there is room. */
-const WRITTEN = 20;
 /** How many times to try a race. */
 const TIMES = 5;
 /** Milliseconds in which a thread that fails has ended its server, busy as the machine may be. */
@@ -32,6 +30,18 @@ export const FINS: Case<Trial>[] = [
     },
   },
   {
+    name: "lines, then FIN: all come back, then FIN",
+    did: "sent 1000 lines and FIN at once, and read to the end",
+    means: "FIN is taken for the end of both directions: what was sent before it isn't answered",
+    read: "shutdown(2); RFC 9293, 3.6",
+    async run(t) {
+      const client = await t.connect();
+      const all = lines(2001, 3000);
+      await client.while(client.send(all).then(() => client.finish()), all);
+      await client.endsHere();
+    },
+  },
+  {
     name: "nothing comes back but what was sent, in order",
     did: "sent 20 000 lines in writes of many sizes, then FIN, and read to the end",
     means: "a byte is lost, comes twice or was never sent: the wrong count is written",
@@ -46,18 +56,6 @@ export const FINS: Case<Trial>[] = [
         await client.finish();
       })();
       await client.while(sending, all);
-      await client.endsHere();
-    },
-  },
-  {
-    name: "lines, then FIN: all come back, then FIN",
-    did: "sent 1000 lines and FIN at once, and read to the end",
-    means: "FIN is taken for the end of both directions: what was sent before it isn't answered",
-    read: "shutdown(2); RFC 9293, 3.6",
-    async run(t) {
-      const client = await t.connect();
-      const all = lines(2001, 3000);
-      await client.while(client.send(all).then(() => client.finish()), all);
       await client.endsHere();
     },
   },
@@ -244,7 +242,7 @@ async function finishWhenFull(t: Trial, full: number): Promise<void> {
   for (let sent = 0; sent < full + ABOVE && !t.late;) {
     await client.send(block);
     sent = ++blocks * block.length;
-    if (sent > full - BELOW && await keeps(client, sent)) break;
+    if (sent > full - BELOW && await keeps(t, client, sent)) break;
   }
   await client.finish();
   await sleep(t.quiet / 2); // a server that does something at FIN does it now
@@ -252,16 +250,17 @@ async function finishWhenFull(t: Trial, full: number): Promise<void> {
   await client.endsHere();
 }
 
-/** Whether some of the bytes sent to the server stay in it. */
-async function keeps(client: Connection, sent: number): Promise<boolean> {
-  for (let before = -1, all = -2; all !== before;) {
-    before = all;
-    await sleep(WRITTEN);
+/** Whether some of the bytes sent to the server stay in it, or it reads no more of them. */
+async function keeps(t: Trial, client: Connection, sent: number): Promise<boolean> {
+  let [before, since] = ["", 0];
+  for (;;) {
     const { to, from } = client.queued();
     if (to === 0 && from >= sent) return false;
-    all = to + from;
+    const [now, state] = [performance.now(), `${to} ${from}`];
+    if (state !== before) [before, since] = [state, now];
+    else if (to === 0 || now - since > t.quiet) return true;
+    await sleep(t.quiet / 10);
   }
-  return true;
 }
 
 /** Checks that new clients are served: several, and one later, because a thread may fail late. */

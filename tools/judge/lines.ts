@@ -122,11 +122,11 @@ export const LINES: Case<Trial>[] = [
   },
   {
     name: "every byte value comes back",
-    did: "sent a line of the bytes 0x01 to 0xff, without \\n and \\r",
+    did: "sent a line of the bytes 0xff to 0x01, without \\n and \\r",
     means: "bytes are taken for characters: what isn't ASCII is changed, or a char is negative",
     read: "CS:APP 10.5: binary data; RFC 862",
     async run(t) {
-      const values = Array.from({ length: 255 }, (_, i) => i + 1)
+      const values = Array.from({ length: 255 }, (_, i) => 255 - i)
         .filter((value) => value !== 10 && value !== 13);
       await (await t.connect()).ask(Uint8Array.from([...values, 10]));
     },
@@ -154,6 +154,7 @@ export const LINES: Case<Trial>[] = [
     name: "no line is a command",
     did: "sent the lines `quit`, `exit`, `bye` and `.`",
     means: "a line is taken for an order to end: an echo server ends a connection at EOF",
+    fatal: true,
     read: ECHO,
     async run(t) {
       const client = await t.connect();

@@ -18,10 +18,13 @@ export interface Mark {
 const LINE = "a line comes back";
 const NEXT = "the next client is served";
 const MORE = "line after line comes back";
+const EMPTY = "an empty line comes back";
 const MANY = "a thousand lines in one write come back";
 const BYTES = "a line that comes a byte at a time comes back";
+const HALVES = "a line in two halves, a second apart, comes back";
 const LONG = "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back";
 const FIN = "FIN at once is answered by FIN";
+const THEN_FIN = "lines, then FIN: all come back, then FIN";
 const LATE = "a client that reads late gets every byte";
 const OWN = "each client gets its own bytes";
 const AT_ONCE = "clients that come at once are all served";
@@ -32,21 +35,21 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   [LINE, "basic", 5],
   [NEXT, "basic", 3],
   [MORE, "basic", 3],
-  ["an empty line comes back", "basic", 1, MORE],
+  [EMPTY, "basic", 1, MORE],
   [MANY, "basic", 2, MORE],
   [BYTES, "basic", 2],
-  ["a line in two halves, a second apart, comes back", "basic", 1, BYTES],
-  [LONG, "basic", 2, MORE],
+  [HALVES, "basic", 1, BYTES],
+  [LONG, "basic", 2, MORE, EMPTY],
   ["a line of 100 KB comes back", "robust", 1, LONG],
   ["every byte value comes back", "basic", 1],
   ["NUL comes back", "basic", 1],
   ["\\r\\n comes back as it was", "basic", 1, MORE],
   ["no line is a command", "basic", 1, MORE],
   [FIN, "basic", 2],
-  ["nothing comes back but what was sent, in order", "basic", 2, MANY, FIN],
-  ["lines, then FIN: all come back, then FIN", "basic", 2, MANY, FIN],
+  [THEN_FIN, "basic", 2, MANY, FIN],
+  ["nothing comes back but what was sent, in order", "basic", 2, MANY, FIN, THEN_FIN],
   ["a last line without a newline comes back", "basic", 2, FIN],
-  [LATE, "robust", 2, MANY, FIN],
+  [LATE, "robust", 2, MANY, FIN, HALVES],
   [OWN, "concurrent", 3, MANY, LONG, LATE],
   ["a client that has to wait is served in the end", "basic", 1, OWN],
   [AT_ONCE, "basic", 2, OWN],
@@ -55,8 +58,8 @@ const SERVER: [name: string, level: Level, points: number, ...needs: string[]][]
   ["each address that it listens on is served", "robust", 1],
   ["after 200 that connect and close the next client is served", "basic", 1, OWN],
   ["after one that said nothing the next client is served", "basic", 1, OWN],
-  ["a client that thinks for two seconds is served on", "basic", 1, MORE],
-  [CROWD, "basic", 2, OWN, AT_ONCE],
+  ["a client that thinks for two seconds is served on", "basic", 1, MORE, HALVES],
+  [CROWD, "basic", 2, OWN, FIN, AT_ONCE],
   ["after RST in the middle of a line the next client is served", "robust", 3, OWN],
   ["after RST before accept the next client is served", "robust", 2, OWN],
   ["after a close with unread bytes the next client is served", "robust", 2, OWN],

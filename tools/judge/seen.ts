@@ -29,6 +29,10 @@ const SEEN: [saw: RegExp, means: string][] = [
     "at the end of its input a client has to close, or send FIN (shutdown): the server waits for it",
   ],
   [
+    /ended.*(Unicode|UTF-?8)/i,
+    "bytes are taken for characters: they are text only if a client has sent text",
+  ],
+  [
     /^it still runs .* after the end of its input/,
     "it waits on when nothing more can come: at the end of its input, or of the connection, it ends",
   ],
@@ -59,6 +63,10 @@ const SEEN: [saw: RegExp, means: string][] = [
   ],
   [/text that nobody sent, then/, "something is written before what came: an echo adds nothing"],
   [
+    /a \\r that nobody sent|the \\r is gone/,
+    "the end of a line is changed: an echo changes nothing",
+  ],
+  [
     /a newline that nobody sent|^then came "\\n", /,
     "a newline is added, as puts and println do: an echo adds nothing",
   ],
@@ -66,6 +74,11 @@ const SEEN: [saw: RegExp, means: string][] = [
     /^then came .*nobody had sent/,
     "more is written than was read: what read returns is the count, not sizeof buf",
   ],
+  [
+    /blanks are gone or changed/,
+    "blanks are stripped or folded, as trim and the shell do: they belong to the line",
+  ],
+  [/letters in another case/, "letters are changed: an echo changes nothing"],
   [/the newline is gone/, "the newline is stripped, as chomp and trim do: it belongs to the line"],
 ];
 

@@ -34,7 +34,7 @@ export const STARTED: Case<Trial>[] = [
       if (left > SOME_DESCRIPTORS) throw new Failure(`${left} more are open than before`);
       const start = await started(t).held();
       try {
-        for (let n = 0; n < RESETS; n++) await t.reset("a line\n", "half a li");
+        for (let n = 0; n < RESETS; n++) await t.reset("a line\n", n % 2 ? "half a li" : "");
         await (await t.connect()).ask("after the resets\n");
       } catch (error) {
         if (!(error instanceof Failure) || await t.ended() === undefined) throw error;
