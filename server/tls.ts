@@ -285,6 +285,7 @@ export class TlsListenfd {
 
   /** Connections that `accept` hasn't returned yet. */
   get handshaking(): number {
+    if (this.#closed) return 0;
     return this.#handshakes + this.#ready.length + (this.#waiting === undefined ? 0 : 1);
   }
 

@@ -235,6 +235,7 @@ Deno.test("TLS: accept called twice serves both, close ends them and the handsha
   await half.fd.write(bytes("\x16\x03\x01"));
   while (listenfd.handshaking === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   listenfd.close();
+  assertEquals(listenfd.handshaking, 0);
   await third;
   await half.askEnd();
   assertEquals(faults, [], "to close isn't a fault");
