@@ -125,11 +125,12 @@ async function readVersion2(rio: Rio, options?: ReadOptions): Promise<Endpoints 
     throw invalid(`${HEAD + length} bytes, more than ${MAX_HEADER}`);
   }
   const size = [0, 4, 16, UNIX_PATH][family];
-  const block = local || family === 0 || protocol === 0 ? 0 : 2 * size + (family < 3 ? 4 : 0);
-  if (length < block) throw invalid(`${length} bytes of addresses, not ${block}`);
+  const block = 2 * size + (family === 1 || family === 2 ? 4 : 0);
+  const unknown = local || family === 0 || protocol === 0;
+  if (!unknown && length < block) throw invalid(`${length} bytes of addresses, not ${block}`);
   const bytes = await read(length);
   checkCrc(Uint8Array.of(...head, ...bytes), HEAD + block);
-  if (block === 0) return undefined;
+  if (unknown) return undefined;
   const end = (n: number): Deno.Addr => {
     const address = bytes.subarray(n * size, n * size + size);
     if (family === 3) {

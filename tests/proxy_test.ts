@@ -111,6 +111,11 @@ const VALID: [name: string, header: string, ends: Endpoints | undefined][] = [
     v2(0x21, 0x11, LOOPBACK + hex("0200043132333400")),
     both("tcp", "127.0.0.1"),
   ],
+  [
+    "LOCAL with addresses, which are no TLVs",
+    v2(0x20, 0x11, hex("03050102 03000403 0000 0000")),
+    undefined,
+  ],
   // Unspecified: "the receiver is free to accept the connection anyway".
   ...[0x00, 0x01, 0x02, 0x10, 0x20, 0x30].map((family): [string, string, undefined] => [
     `an unspecified family or protocol, ${family.toString(16).padStart(2, "0")}`,
@@ -128,6 +133,11 @@ const INVALID: [name: string, header: string, message: string][] = [
   [
     "a checksum of other bytes",
     v2(0x21, 0x11, LOOPBACK + hex("04 0001 79 03 0004 428240f9")),
+    "its checksum is wrong",
+  ],
+  [
+    "a wrong checksum behind the addresses of LOCAL",
+    v2(0x20, 0x11, LOOPBACK + hex("03 0004 428240f9")),
     "its checksum is wrong",
   ],
   [
