@@ -2,11 +2,14 @@
  * How a server stops: at the signal it goes on accepting until the kernel's queue is empty, since
  * closing a listener resets whoever is in it; what is open then has the grace to end.
  */
-import { checkTime, inTime } from "../net/time.ts";
+import { checkTime, inTime, within } from "../net/time.ts";
 import type { Listenfd } from "../server.ts";
 import { AcceptQueue } from "./accept_queue.ts";
 import type { Conn } from "./connfd.ts";
 import type { Connections } from "./connections.ts";
+
+/** Milliseconds after the grace in which the kernel's queue has to be empty. */
+const LAST = 1000;
 
 /** How to stop. */
 export interface DrainOptions {
@@ -105,7 +108,7 @@ export class Drain implements Disposable {
     this.#late = 0;
     this.#connections.cut();
     this.#connections.refusing = true;
-    this.#listenfd.stop(true).then(() => this.#close());
+    within(LAST, this.#listenfd.stop(true)).then(() => this.#close());
   }
 
   /** Closes the listener, and counts the handshakes that this ends. */

@@ -407,6 +407,19 @@ Deno.test("at the end of the grace all are closed and counted: served, waiting, 
   assertEquals(conns.map(({ closed }) => closed), [true, true, true]);
 });
 
+Deno.test("a queue that can't be emptied, for want of descriptors say, is closed all the same", async () => {
+  using clock = new Clock();
+  const listenfd = new FakeTlsListenfd();
+  listenfd.handshaking = 2;
+  const { stop, stats, served } = serving(listenfd, read, { grace: 1000 });
+  stop.abort();
+  await clock.pass(1999);
+  assertEquals(listenfd.closed, false);
+  await clock.pass(1);
+  await served;
+  assertEquals([stats.accepted, stats.closed.cut], [2, 2]);
+});
+
 Deno.test("echo counts bytes that were written, and no others", async () => {
   const stats = new EchoStats();
   const reader = new MemoryReader(["hello\n"]);
