@@ -234,6 +234,30 @@ export const MUTANTS: Mutant[] = [
       "serve",
       "behind a whole backlog",
     ],
+    [
+      "who comes without end takes all of the grace",
+      "inTime(this.#grace / 2, () => this.#listenfd.stop(true)),",
+      "",
+      "serve",
+      "half of the grace",
+    ],
+  ),
+  ...of(
+    "server/report.ts",
+    [
+      "a client fills the log",
+      "told === LINES_OF_ONE || this.#lines === LINES",
+      "this.#lines === LINES",
+      "stdout",
+      "ten faults a second",
+    ],
+    [
+      "ends are told without --log",
+      "if (!this.#options.log) return;",
+      "",
+      "log",
+      "without --log",
+    ],
   ),
   ...of(
     "server/accept_queue.ts",
@@ -254,6 +278,13 @@ export const MUTANTS: Mutant[] = [
   ),
   ...of(
     "server/tls.ts",
+    [
+      "half a certificate is used",
+      "if (begun !== whole) throw",
+      "if (false) throw",
+      "tls",
+      "told at the start",
+    ],
     [
       "handshakes aren't waited for",
       "if (ended && this.#handshakes > 0 && !this.#closed) {",
