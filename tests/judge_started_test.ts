@@ -9,6 +9,7 @@ import { MARKS } from "../tools/judge/marks.ts";
 import { grows, growth, STARTED } from "../tools/judge/started.ts";
 import { tryAll } from "../tools/judge/run.ts";
 import { Trial } from "../tools/judge/trial.ts";
+import { within } from "../net/time.ts";
 import { has, LINUX, Program, ROOT, runProgram } from "./helpers.ts";
 import {
   atOnce,
@@ -386,6 +387,27 @@ Deno.test("a server that is busy with the end of a thousand clients may be late 
   const failed = named(await tryIt(), "failed", "not tried");
   assertEquals(await unexpected(failed, [], tryIt, thousand), []);
   await Deno.remove(file);
+});
+
+Deno.test("the kernel may take less of a second client that reads late than of the first", async () => {
+  const { run } = CASES.find(({ name }) => name.startsWith("a client that reads late"))!;
+  let clients = 0;
+  const connect = () => {
+    let blocks = clients++ === 0 ? 20 : 5;
+    const reads = Promise.withResolvers<void>();
+    const done = () => Promise.resolve();
+    return Promise.resolve({
+      send: () => blocks-- > 0 ? Promise.resolve() : reads.promise,
+      expect: () => Promise.resolve(reads.resolve()),
+      queued: () => ({ to: 0, from: 1e6 }),
+      finish: done,
+      endsHere: done,
+    });
+  };
+  const t = { late: false, quiet: 20, started: { listener: () => ({}) }, connect };
+  const saw = await within(TIMEOUT, Promise.resolve(run(t as unknown as Trial)));
+  assertMatch(saw ?? "", /^it stood still/);
+  assertEquals(clients, 2);
 });
 
 Deno.test("a server that destroys what it has still to write, at its client's FIN, loses bytes", async () => {
