@@ -254,7 +254,12 @@ Deno.test({
   async fn() {
     const table: [code: number, stderr: RegExp, saw: RegExp, flag: string][] = [
       [1, /^$/, /saw: +the server ended with exit code 7\n/, "--start=sh -c 'exit 7'"],
-      [1, /^$/, /saw: +the client ended with exit code 1\n/, "--client=/bin/false {host} {port}"],
+      [
+        1,
+        /^$/,
+        /saw: +the client ended with exit code 1\n +means: +it must connect before it reads /,
+        "--client=/bin/false {host} {port}",
+      ],
       [3, /^judge: the client ended with exit code 127: .*nosuch/, /^$/, "--client=./nosuch"],
       [3, /^judge: the server ended with exit code 127: .*nosuch/, /^$/, "--start=./nosuch"],
     ];

@@ -229,6 +229,7 @@ Deno.test("what failed is explained by what was seen", () => {
     [difference(bytes("hello\n"), bytes("> hell"))!, /before what came/],
     [difference(bytes("line 2\n"), bytes("\nline 2"))!, /a newline is added/],
     [difference(bytes("line 2\n"), bytes("\0line 2"))!, /the NUL behind/],
+    [difference(bytes("line 2\n"), bytes("line 2\r\n"))!, /the end of a line is changed/],
     ['then came "\\n", which nobody had sent', /a newline is added/],
     [difference(bytes("line\n"), bytes("line\r"))!, /the end of a line is changed/],
     [difference(bytes("line  \n"), bytes("line\n"))!, /blanks are stripped/],

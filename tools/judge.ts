@@ -74,8 +74,10 @@ More connections, and more at once, go to a server that --start starts.
 Exit codes: 0 all passed, 1 some failed, 2 usage, 3 judge couldn't run the tests.`,
 };
 
-/** What it means that a server doesn't listen, or a client doesn't connect. */
-const NOT_STARTED = "it must run until it is stopped, and use the port that it is given";
+/** What it means that a server doesn't listen. */
+const NOT_LISTENING = "it must run until it is stopped, and use the port that it is given";
+/** What it means that a client doesn't connect. */
+const NOT_CONNECTED = "it must connect before it reads its input, to the host and port it is given";
 
 async function main(flags: Flags, stdout: Stdout): Promise<number> {
   const { start, client, timeout: time = "5" } = flags.values;
@@ -263,7 +265,7 @@ async function runCases<T extends Subject>(
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         // The submission has failed, not judge.
-        const means = NOT_STARTED;
+        const means = values.client === undefined ? NOT_LISTENING : NOT_CONNECTED;
         yield { name: cases[0].name, verdict: "failed", saw: error.message, means, ms: 0 };
         return;
       }
