@@ -121,6 +121,16 @@ Deno.test("where the kernel shares clients out (SO_REUSEPORT), one may wait behi
   const several = CASES.filter(({ name }) => /own bytes|half a line holds|has to wait/.test(name));
   const results = await judge({ worker }, several);
   assertEquals(named(results, "failed", "not tried"), []);
+
+  // Who waited has left with the others.
+  await using server = new EchoServer({ worker });
+  const spare = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  await using trial = new Trial("localhost", spare, TIMEOUT);
+  trial.begin();
+  const clients = await trial.many();
+  assertEquals(clients.length, 1);
+  clients[0].close();
+  await (await trial.connect()).ask("the next\n");
 });
 
 Deno.test("for each case there is a wrong server, which fails it (judge:thorough: and no other)", async () => {

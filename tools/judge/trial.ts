@@ -282,7 +282,10 @@ export class Trial {
     for (let n = Math.min(most, await this.concurrency()); n > 0; n--) {
       const client = await this.connect();
       await client.send("a client who stays\n");
-      if (clients.length > 0 && await client.next(this.timeout / 2) === "nothing") break;
+      if (clients.length > 0 && await client.next(this.timeout / 2) === "nothing") {
+        client.close();
+        break;
+      }
       await client.expect("a client who stays\n");
       clients.push(client);
     }
