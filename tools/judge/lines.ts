@@ -104,7 +104,8 @@ export const LINES: Case<Trial>[] = [
   {
     name: "lines of MAXLINE - 2 to MAXLINE + 1 bytes come back",
     did: `sent lines of ${MAXLINE - 2} to ${MAXLINE + 1} bytes, one after the other`,
-    means: "the buffer is too short by the NUL, or what doesn't fit in it is lost or comes twice",
+    means:
+      "the buffer is too short by the NUL, or what doesn't fit in it is lost, refused or comes twice",
     read: RIO,
     async run(t) {
       const client = await t.connect();
