@@ -622,6 +622,7 @@ async function play() {
   try {
     for (const concurrency of [1, 2]) {
       const one = concurrency === 1;
+      at("concurrency").value = concurrency;
       await then({ do: "server", concurrency }, "server", /^accept.*waiting/);
       await then({ do: "client" }, "server", one ? /^accept.* = / : /^accept.*waiting/);
       await then({ do: "type", client: 1, line: "hello" }, "client 1", /^rio_readlineb/);
