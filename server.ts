@@ -13,7 +13,7 @@
 import { address, checkPort } from "./net/address.ts";
 import { label } from "./net/errors.ts";
 import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
-import type { Conn, Connfd } from "./server/connfd.ts";
+import { type Conn, type Connfd, ECHO_BUFSIZE } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, type ServeStats } from "./server/connections.ts";
 import { Drain, type DrainOptions } from "./server/drain.ts";
 import { EchoStats } from "./server/stats.ts";
@@ -219,12 +219,6 @@ export async function serve(
   return connections.stats;
 }
 
-/**
- * Bytes of the read buffer of a client who is alone: with a larger one he waits while it fills. One
- * of several gets a buffer that grows to 64 KiB, with which long lines go twice as fast.
- * @internal
- */
-export const ECHO_BUFSIZE = 16_384;
 /** Bytes of the buffer that lines are written from: as many as are read at once. */
 const USRBUF = 65_536;
 

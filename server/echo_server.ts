@@ -1,8 +1,8 @@
 /** The lecture's server: `serve` and `echo`, with its output, diagnostics and counters. */
-import { echo, ECHO_BUFSIZE, type Listenfd, serve } from "../server.ts";
+import { echo, type Listenfd, serve } from "../server.ts";
 import { Rio } from "../rio.ts";
 import type { ServerOptions } from "./command_line.ts";
-import type { Connfd } from "./connfd.ts";
+import { type Connfd, ECHO_BUFSIZE } from "./connfd.ts";
 import { type Cause, Refused, ServeStats } from "./connections.ts";
 import { Gate, NO_PLACE } from "./gate.ts";
 import type { Endpoints } from "./proxy.ts";
