@@ -43,10 +43,10 @@ export class AcceptQueue<C extends Conn> {
   /** Resolves to the next connection. */
   async accept(): Promise<C> {
     const ahead = this.#ahead.shift();
-    if (ahead !== undefined) return await ahead;
-    this.#waiting = true;
-    this.#calls++;
     try {
+      if (ahead !== undefined) return await ahead;
+      this.#waiting = true;
+      this.#calls++;
       const conn = await this.#listenfd.accept();
       this.#waiting = false;
       if (this.#hurried) await this.#acceptAll();

@@ -420,6 +420,17 @@ Deno.test("a queue that can't be emptied, for want of descriptors say, is closed
   assertEquals([stats.accepted, stats.closed.cut], [2, 2]);
 });
 
+Deno.test("a listener that its owner closes while its queue is emptied leaves no timer", async () => {
+  const given = [1, 2, 3].map(() => new FakeConn());
+  const { stats, served } = serving(
+    [...given, new Deno.errors.BadResource("closed by its owner")],
+    () => Promise.resolve(),
+    { signal: AbortSignal.abort(), backlog: 0 },
+  );
+  await served;
+  assertEquals(stats.accepted, 3);
+});
+
 Deno.test("echo counts bytes that were written, and no others", async () => {
   const stats = new EchoStats();
   const reader = new MemoryReader(["hello\n"]);
