@@ -25,7 +25,8 @@ export interface ConnectionOptions {
   maxTime?: number;
   /**
    * Called with the error that ended a connection early, or that `accept` threw (then without
-   * `connfd`). The server goes on either way. Default: it is written to standard error.
+   * `connfd`). Default: it is written to standard error. The server goes on in any case: so is what
+   * `onError` or `onClose` throws.
    */
   onError?: (error: unknown, connfd?: Connfd) => void;
   /** Called when a connection has ended, with the cause and the milliseconds that it was served. */
@@ -127,7 +128,7 @@ export class Connections {
   readonly #idleTimeout: number;
   readonly #maxTime: number;
   readonly #onError: NonNullable<ConnectionOptions["onError"]>;
-  readonly #onClose: ConnectionOptions["onClose"];
+  readonly #onClose: NonNullable<ConnectionOptions["onClose"]>;
   readonly #active = new Set<Connection>();
   readonly #waiting: Conn[] = [];
   readonly #turns = new Turns();
@@ -147,8 +148,8 @@ export class Connections {
     this.#concurrency = concurrency;
     this.#idleTimeout = idleTimeout;
     this.#maxTime = maxTime;
-    this.#onError = options.onError ?? complain;
-    this.#onClose = options.onClose;
+    this.#onError = safely(options.onError ?? complain);
+    this.#onClose = safely(options.onClose ?? (() => {}));
     this.stats = options.stats ?? new ServeStats();
   }
 
@@ -205,7 +206,7 @@ export class Connections {
   #cutWaiting(conn: Conn): void {
     conn[Symbol.dispose]();
     this.stats.closed.cut++;
-    this.#onClose?.(new Connfd(conn, this.#turns), "cut", 0);
+    this.#onClose(new Connfd(conn, this.#turns), "cut", 0);
   }
 
   /** Resolves when no connection is left. */
@@ -258,7 +259,7 @@ export class Connections {
     this.stats.closed[cause]++;
     this.#serveWaiting();
     if (error !== undefined) this.#onError(error, connfd);
-    this.#onClose?.(connfd, cause, performance.now() - now);
+    this.#onClose(connfd, cause, performance.now() - now);
   }
 
   /** Closes a connection, whatever its handler is doing. */
@@ -279,6 +280,17 @@ export class Connections {
       if (now - connection.since >= this.#maxTime) this.#end(connection, "expired");
     }
   }
+}
+
+/** A callback that throws nothing: what it would throw or reject with goes to standard error. */
+export function safely<A extends unknown[]>(callback: (...args: A) => unknown) {
+  return async (...args: A): Promise<void> => {
+    try {
+      await callback(...args);
+    } catch (error) {
+      complain(error);
+    }
+  };
 }
 
 let complaining = false;

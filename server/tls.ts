@@ -11,6 +11,7 @@ import { inTime, within } from "../net/time.ts";
 import { Rio, rioWriten } from "../rio.ts";
 import { AcceptQueue } from "./accept_queue.ts";
 import type { Conn } from "./connfd.ts";
+import { safely } from "./connections.ts";
 import type { Endpoints } from "./proxy.ts";
 
 /** The most handshakes at a time, including clients that have sent nothing yet. */
@@ -47,7 +48,10 @@ export interface TlsOptions extends Pair {
    * undefined closes it at once. If it throws, the handshake has failed.
    */
   admit?: (ends: Endpoints, rio: Rio) => Promise<Disposable | undefined>;
-  /** Called for each failed handshake, with the error and the client's address. */
+  /**
+   * Called for each failed handshake, with the error and the client's address. What it throws is
+   * written to standard error.
+   */
   onError?: (error: unknown, addr: Deno.Addr) => void;
 }
 
@@ -244,7 +248,7 @@ export class TlsListenfd {
   readonly #queue: AcceptQueue<Deno.TcpConn>;
   /** The address it listens on. */
   readonly addr: Deno.NetAddr;
-  readonly #onError: TlsOptions["onError"];
+  readonly #onError: NonNullable<TlsOptions["onError"]>;
   readonly #admit: NonNullable<TlsOptions["admit"]>;
   #context: ReturnType<typeof createSecureContext>;
   /** Pending calls of `accept`, and connections ready for the next call. */
@@ -271,7 +275,7 @@ export class TlsListenfd {
     this.#context = contextOf({ cert, key });
     this.#queue = new AcceptQueue(listenfd);
     this.addr = listenfd.addr;
-    this.#onError = onError;
+    this.#onError = safely(onError ?? (() => {}));
     this.#admit = admit ?? (() => Promise.resolve({ [Symbol.dispose]() {} }));
   }
 
@@ -408,7 +412,7 @@ export class TlsListenfd {
         ? new Deno.errors.Interrupted(`gave way after ${HANDSHAKE_TURN / 1000} s`)
         : error;
       if (this.#closed) return;
-      this.#onError?.(label("TLS handshake", cause), ends.remoteAddr);
+      this.#onError(label("TLS handshake", cause), ends.remoteAddr);
     } finally {
       cancel();
       this.#awaitingHello.delete(tcp);

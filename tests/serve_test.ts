@@ -187,6 +187,41 @@ Deno.test("a client that says nothing after its answer is idle, and no slow read
   await served;
 });
 
+for (
+  const [how, fail] of [["throws", () => {
+    throw new Error("a bug");
+  }], ["rejects", () => Promise.reject(new Error("a bug"))]] as const
+) {
+  Deno.test(`a callback that ${how} is told, and the server goes on`, async () => {
+    const { write } = Deno.stderr;
+    const told: string[] = [];
+    Deno.stderr.write = (p) => {
+      told.push(new TextDecoder().decode(p));
+      return Promise.resolve(p.length);
+    };
+    try {
+      const [served1, served2, cut] = [1, 2, 3].map(() => new FakeConn());
+      const given = [new Error("accept"), served1, served2];
+      const { listenfd, stop, stats, served } = serving(
+        given,
+        (connfd) => read(connfd).catch(() => Promise.reject(new Error("failed"))),
+        { onError: fail, onClose: fail, concurrency: 2, grace: 0 },
+      );
+      while (stats.active < 2) await turn();
+      served1[Symbol.dispose]();
+      while (stats.active > 1 || told.length < 2) await turn();
+      listenfd.come(cut);
+      while (stats.active < 2) await turn();
+      stop.abort();
+      assertEquals(await served, stats);
+      assertEquals([stats.closed.failed, stats.closed.cut, stats.acceptErrors], [1, 2, 1]);
+      for (const text of told) assertEquals(text.split("\n")[0], "Error: a bug");
+    } finally {
+      Deno.stderr.write = write;
+    }
+  });
+}
+
 Deno.test("nobody is accepted before there is a slot", async () => {
   const conns = [1, 2].map(() => new FakeConn());
   const { listenfd, stats, served } = serving(conns, read, { concurrency: 1 });

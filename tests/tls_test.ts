@@ -219,9 +219,14 @@ Deno.test("TLS: accept called twice serves both, close ends them and the handsha
     host: "127.0.0.1",
     cert,
     key,
-    onError: (error) => faults.push(error),
+    onError: (error) => {
+      faults.push(error);
+      throw new Error("not a fault of this test: it ends nothing");
+    },
   });
   const { port } = listenfd.addr;
+  using leaving = await connect(port);
+  leaving.fd.close();
   const accepted = [listenfd.accept(), listenfd.accept()];
   for (let i = 0; i < 2; i++) {
     using clientfd = await openTlsClientfd("127.0.0.1", port, { caCerts: [ca] });
@@ -238,7 +243,7 @@ Deno.test("TLS: accept called twice serves both, close ends them and the handsha
   assertEquals(listenfd.handshaking, 0);
   await third;
   await half.askEnd();
-  assertEquals(faults, [], "to close isn't a fault");
+  assertEquals(faults.length, 1, "to close isn't a fault");
 });
 
 Deno.test("TLS: a certificate and key that are none are told at the start", async () => {
