@@ -422,7 +422,8 @@ export class Rio implements Reader, AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws {RangeError} If `usrbuf` has fewer than `maxline` bytes.
    */
   takeLines(usrbuf: Uint8Array, lengths: number[]): number {
-    checkRange("take lines: maxline", this.#maxline, 1, usrbuf.length);
+    const { length } = usrbuf;
+    checkRange("take lines: the length of usrbuf", length, this.#maxline, Number.MAX_SAFE_INTEGER);
     this.#start();
     this.#checkLine(this.#buffer.find(this.#goal, this.#limit));
     return this.#buffer.takeLines(usrbuf, lengths, this.#goal, this.#limit, this.#maxline);

@@ -12,7 +12,7 @@
  */
 import { address, checkPort } from "./net/address.ts";
 import { label } from "./net/errors.ts";
-import { type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
+import { checkRange, type Reader, Rio, rioWriten, type Writer } from "./rio.ts";
 import { type Conn, type Connfd, ECHO_BUFSIZE } from "./server/connfd.ts";
 import { type ConnectionOptions, Connections, type ServeStats } from "./server/connections.ts";
 import { Drain, type DrainOptions } from "./server/drain.ts";
@@ -90,7 +90,8 @@ export interface ListenOptions {
 /**
  * Opens a listening descriptor: `open_listenfd` of csapp.c. `Deno.listen` does getaddrinfo,
  * socket, setsockopt (SO_REUSEADDR, not on Windows), bind and listen. Port 0 picks a free one.
- * @throws {RangeError} If the port is not an integer from 0 to 65535.
+ * @throws {RangeError} If the port is not an integer from 0 to 65535, or `backlog` not one of at
+ * least 0.
  * @throws {Error} If `Deno.listen` fails: the error it throws, such as
  * `Deno.errors.AddrInUse`, with the address, the port and the cause in its message.
  * @example
@@ -104,6 +105,7 @@ export interface ListenOptions {
 export function openListenfd(port: number, options: ListenOptions = {}): Deno.TcpListener {
   checkPort("listen", port, 0);
   const { host, backlog = LISTENQ, shared = false } = options;
+  checkRange("listen: backlog", backlog, 0, 2 ** 31 - 1);
   const listen = (hostname: string) => {
     // `loadBalanced` isn't in Deno's types; a test checks what it does.
     const listenOptions = { hostname, port, tcpBacklog: backlog, loadBalanced: shared };
@@ -179,8 +181,8 @@ export type ServeOptions = ConnectionOptions & DrainOptions;
  *
  * Returns the counters once the signal has aborted or `listenfd` was closed, and the last
  * connection has ended. `listenfd` is closed then, too.
- * @throws {RangeError} If `concurrency` is not an integer of at least 1, or a time is not a
- * number of at least 0.
+ * @throws {RangeError} If `concurrency` is not an integer of at least 1, `backlog` not one of at
+ * least 0, or a time not a number of at least 0.
  * @example
  * ```ts
  * import { openClientfd } from "@netp/rio/client";

@@ -1,4 +1,5 @@
 /** Command lines: their definition, help, parsing and numbers. */
+import { isIPv6 } from "node:net";
 import { parseArgs } from "node:util";
 
 /** An invalid command line: the program prints its usage line and exits with code 2. */
@@ -120,7 +121,7 @@ function distance(a: string, b: string): number {
  */
 export function toHost(name: string, text: string): string {
   const host = text.replace(/^\[(.*:.*)\]$/, "$1");
-  if (/^[^\s/[\]]+$/.test(host) && host.split(":").length !== 2) return host;
+  if (host.includes(":") ? isIPv6(host) : /^[^\s/[\]]+$/.test(host)) return host;
   throw new UsageError(`${name} must be a name or an address, without a port, not ${text}`);
 }
 

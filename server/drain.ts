@@ -3,6 +3,7 @@
  * closing a listener resets whoever is in it; what is open then has the grace to end.
  */
 import { checkTime, inTime, within } from "../net/time.ts";
+import { checkRange } from "../rio.ts";
 import type { Listenfd } from "../server.ts";
 import { AcceptQueue } from "./accept_queue.ts";
 import type { Conn } from "./connfd.ts";
@@ -54,6 +55,7 @@ export class Drain implements Disposable {
   ) {
     const { signal, grace = Infinity, backlog } = options;
     checkTime("serve: grace", grace);
+    checkRange("serve: backlog", backlog, 0, Number.MAX_SAFE_INTEGER);
     this.#listenfd = canStop(listenfd) ? listenfd : new AcceptQueue(listenfd);
     this.#connections = connections;
     this.#signal = signal;

@@ -138,14 +138,15 @@ const USAGE_ERRORS: [program: "server" | "client", args: string, message: string
   ["client", "--unix=u localhost", "no host, port or --tls goes with --unix=u"],
   ["client", "--cafile=c.pem", "--cafile=c.pem goes with --tls"],
   ["client", "localhost:99999", "port must be an integer from 1 to 65535, not 99999"],
-  ...["localhost:echo", "http://localhost", "localhost:7 7", "[::1]:7 7", "[127.0.0.1]"].map((
-    args,
-  ): ["client", string, string] => [
-    "client",
-    args,
-    `the host must be a name or an address, without a port, not ${args.split(" ")[0]}`,
-  ]),
-  ...["127.0.0.1:7", "[::1]:7", "[::1", "[127.0.0.1]", "a/b"].map((
+  ...["localhost:echo", "http://localhost", "localhost:7 7", "[::1]:7 7", "[127.0.0.1]", "a:b:c"]
+    .map((
+      args,
+    ): ["client", string, string] => [
+      "client",
+      args,
+      `the host must be a name or an address, without a port, not ${args.split(" ")[0]}`,
+    ]),
+  ...["127.0.0.1:7", "[::1]:7", "[::1", "[127.0.0.1]", "a/b", "[::1::]"].map((
     host,
   ): ["server", string, string] => [
     "server",

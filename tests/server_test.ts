@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { openClientfd } from "@netp/rio/client";
 import { MAXLINE, Rio, rioReadn, rioWriten } from "@netp/rio/rio";
 import { echo, LISTENQ, openListenfd, serve, type ServeStats } from "@netp/rio/server";
@@ -88,6 +88,13 @@ Deno.test("openListenfd names the address and the cause of a failure", () => {
       () => openListenfd(port),
       RangeError,
       `port must be an integer from 0 to 65535, current value is ${port}`,
+    );
+  }
+  for (const backlog of [-1, 2 ** 31, 1.5, NaN]) {
+    assertThrows(
+      () => openListenfd(0, { backlog }),
+      RangeError,
+      `backlog must be an integer from 0 to 2147483647, current value is ${backlog}`,
     );
   }
 });
@@ -276,13 +283,15 @@ Deno.test("echo writes everything to a connection that takes three bytes at a ti
   assertEquals(output, "hello\nyou\nthere\n");
 });
 
-Deno.test("serve takes a concurrency of 1 or more", async () => {
+Deno.test("serve takes a concurrency of 1 or more, and a backlog of 0 or more", async () => {
   using listenfd = openListenfd(0, LOCAL);
-  for (const concurrency of [0, -1, 1.5, NaN]) {
-    const error = await assertRejects(
-      () => serve(listenfd, (connfd) => echo(connfd), { concurrency }),
-      RangeError,
-    );
-    assert(error.message.includes(`current value is ${concurrency}`));
+  for (const [option, least] of [["concurrency", 1], ["backlog", 0]] as const) {
+    for (const value of [least - 1, 1.5, NaN]) {
+      const error = await assertRejects(
+        () => serve(listenfd, echo, { [option]: value, signal: AbortSignal.abort() }),
+        RangeError,
+      );
+      assertMatch(error.message, new RegExp(`${option} .* from ${least} .* is ${value}$`));
+    }
   }
 });
