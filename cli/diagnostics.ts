@@ -2,6 +2,7 @@
  * Standard error: nothing else writes to it. `console.error` throws if a write fails, and blocks
  * on a full pipe; `log` does neither.
  */
+import { plural } from "../net/text.ts";
 import { sleep, within } from "../net/time.ts";
 
 /** The most bytes of lines waiting to be written; lines beyond are counted, not kept. */
@@ -14,6 +15,8 @@ const encoder = new TextEncoder();
 const waiting: (Uint8Array | (() => Promise<void>))[] = [];
 let size = 0;
 let lost = 0;
+/** Whether only a part of the last line was written. */
+let torn = false;
 let writing: Promise<void> | undefined;
 
 /** Writes a line to standard error. Never throws, never blocks. */
@@ -47,25 +50,35 @@ async function writeAll(): Promise<void> {
       await next();
       continue;
     }
-    await write(next);
     size -= next.length;
-    if (lost > 0 && size < KEPT / 2) {
-      const n = lost;
-      lost = 0;
-      log(`(${n} lines were lost: nobody reads standard error)`);
-    }
+    if (size < KEPT / 2) await tellLost();
+    if (!await write(next)) lost++;
   }
+  await tellLost();
   writing = undefined;
 }
 
-async function write(bytes: Uint8Array): Promise<void> {
+async function tellLost(): Promise<void> {
+  const n = lost;
+  if (n === 0) return;
+  const told = `(${plural(n, "line")} lost: standard error is full, or nobody reads it)\n`;
+  if (await write(encoder.encode(torn ? `\n${told}` : told))) lost -= n;
+}
+
+/** Writes all of it; false if that fails: a full disk, or a reader that has closed. */
+async function write(bytes: Uint8Array): Promise<boolean> {
   for (let done = 0; done < bytes.length;) {
     try {
       done += await Deno.stderr.write(bytes.subarray(done));
     } catch (error) {
-      // The disk is full or the reader has closed: nowhere left to report it.
-      if (!(error instanceof Deno.errors.WouldBlock)) return;
-      await sleep(AGAIN);
+      if (error instanceof Deno.errors.WouldBlock) {
+        await sleep(AGAIN);
+        continue;
+      }
+      torn ||= done > 0;
+      return false;
     }
   }
+  torn = false;
+  return true;
 }

@@ -50,7 +50,8 @@ export class Connfd implements Reader, Writer {
   readonly #turns: Turns;
   // Fields, not an object of their own: with thousands of clients a cache miss per echo counts.
   #calls = 0;
-  #writing = false;
+  /** Whether the last call was a write, or a line is being printed: then the client isn't idle. */
+  writing = false;
   #noDelay = false;
   /** What is left of its share, and whether its last write was a large one. */
   #left = SHARE;
@@ -73,7 +74,7 @@ export class Connfd implements Reader, Writer {
    */
   read(p: Uint8Array): Promise<number | null> {
     this.#calls++;
-    this.#writing = false;
+    this.writing = false;
     this.#left -= READ;
     if (this.#left < 0 && this.#turns.readers > 1) {
       this.#left = SHARE;
@@ -88,7 +89,7 @@ export class Connfd implements Reader, Writer {
    */
   write(p: Uint8Array): Promise<number> {
     this.#calls++;
-    this.#writing = true;
+    this.writing = true;
     this.#left -= p.length;
     this.#countBulk(p.length >= SMALL_WRITE && !this.#closed);
     if (!this.#apart) this.#turns.calls++;
@@ -123,11 +124,6 @@ export class Connfd implements Reader, Writer {
   /** Reads and writes so far. */
   get calls(): number {
     return this.#calls;
-  }
-
-  /** Whether the last call was a write. */
-  get writing(): boolean {
-    return this.#writing;
   }
 
   /** Aborts when the connection is closed: for what a handler waits for besides. */

@@ -46,13 +46,17 @@ export class EchoServer {
         ? NO_PLACE // it was admitted before its handshake
         : await this.#gate.enter(connfd, rio);
       if (place === undefined || !(await this.#gate.isClient(rio))) return; // a health check
+      connfd.writing = true;
       await report.connected(connfd);
       const stats = log ? partOf(this.#echoStats) : this.#echoStats;
       if (log) this.#own.set(connfd, stats);
       await echo(connfd, {
         rio,
         stats,
-        onLines: (lengths) => report.received(lengths, connfd),
+        onLines: (lengths) => {
+          connfd.writing = true; // standard output may be slow
+          return report.received(lengths, connfd);
+        },
       });
     }, {
       ...this.#options,

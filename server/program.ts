@@ -6,7 +6,7 @@ import { onSignal } from "../cli/signals.ts";
 import type { Stdout } from "../cli/stdout.ts";
 import { inOrder, traceTo } from "../cli/trace_lines.ts";
 import { address } from "../net/address.ts";
-import { reason } from "../net/errors.ts";
+import { label, reason } from "../net/errors.ts";
 import { plural } from "../net/text.ts";
 import { sleep } from "../net/time.ts";
 import { openListenfd, openTlsListenfd } from "../server.ts";
@@ -96,10 +96,18 @@ async function main(flags: Flags, stdout: Stdout): Promise<number> {
   return await exit(cut === 0 && printed ? 0 : 1);
 }
 
-/** Reads the certificate and the key, if there are any. */
-async function readPair({ cert, key }: ServerFlags): Promise<Pair | undefined> {
-  if (cert === undefined || key === undefined) return undefined;
-  return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
+/** Reads the certificate and the key, if there are any, and checks them. */
+async function readPair(flags: ServerFlags): Promise<Pair | undefined> {
+  if (flags.cert === undefined || flags.key === undefined) return undefined;
+  const [cert, key] = await Promise.all(
+    [flags.cert, flags.key].map((path) => Deno.readTextFile(path)),
+  );
+  try {
+    checkPair({ cert, key });
+  } catch (error) {
+    throw label(`${flags.cert} and ${flags.key}`, error);
+  }
+  return { cert, key };
 }
 
 /** Reads certificate and key anew; if they are no good, the old ones stay. */
@@ -107,7 +115,6 @@ async function renew(flags: ServerFlags, running: Running | undefined): Promise<
   try {
     const pair = await readPair(flags);
     if (pair === undefined || running === undefined) return;
-    checkPair(pair);
     running.renew(pair);
     log("server: SIGHUP: the certificate was read anew");
   } catch (error) {

@@ -6,6 +6,7 @@ import {
   toMilliseconds,
   UsageError,
 } from "../cli/flags.ts";
+import { flushLog, log } from "../cli/diagnostics.ts";
 import { VERSION } from "../cli/program.ts";
 import { Stdout } from "../cli/stdout.ts";
 import { reason } from "../net/errors.ts";
@@ -203,4 +204,26 @@ Deno.test("the version and the packages are the same everywhere", async () => {
       Object.keys(importMap.imports).some((key) => key.startsWith(`${specifier}/`));
     assertEquals(stood, true, `nothing stands in for ${name}`);
   }
+});
+
+Deno.test("lines that a full disk didn't take are told when there is room; one cut off ends there", async () => {
+  const { write } = Deno.stderr;
+  let [written, room] = ["", 30];
+  Deno.stderr.write = (p) => {
+    const n = Math.min(room - written.length, p.length);
+    if (n === 0) return Promise.reject(new Error("No space left on device"));
+    written += text(p.subarray(0, n));
+    return Promise.resolve(n);
+  };
+  try {
+    for (const line of ["a", "b", "c"]) log(line.repeat(20));
+    await flushLog(10_000);
+    room = 1000;
+    log("d");
+    await flushLog(10_000);
+  } finally {
+    Deno.stderr.write = write;
+  }
+  const lost = "(2 lines lost: standard error is full, or nobody reads it)";
+  assertEquals(written.split("\n"), ["a".repeat(20), "b".repeat(9), lost, "d", ""]);
 });

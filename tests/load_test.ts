@@ -543,6 +543,21 @@ Deno.test("so many lines are sent, and no more", async () => {
   assertMatch(stdout, /^1,001 lines in /);
 });
 
+Deno.test("a number of lines is over when the last is back, though the peer doesn't close", async () => {
+  const over = Promise.withResolvers<void>();
+  const { lines, time, histogram } = await against(
+    async (connfd) => {
+      await echo(connfd, (line) => line);
+      await over.promise;
+    },
+    (port) =>
+      load(() => openClientfd("127.0.0.1", port), { connections: 1, lines: 30 })
+        .finally(over.resolve),
+  );
+  assertEquals(lines, 30);
+  assert(time < 30 * histogram.max + 500, `${time} ms`);
+});
+
 Deno.test("times have units", async () => {
   await using server = await startServer("--concurrency=100", "--quiet");
   for (

@@ -9,7 +9,8 @@ import {
   type ServeOptions,
   ServeStats,
 } from "@netp/rio/server";
-import { bytes, MemoryReader } from "./helpers.ts";
+import { EchoServer } from "../server/echo_server.ts";
+import { bytes, MemoryReader, text } from "./helpers.ts";
 import { Clock, turn } from "./clock.ts";
 
 const ADDR: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 7 };
@@ -173,6 +174,29 @@ Deno.test("a client that takes its bytes slowly has twenty seconds more", async 
   assertEquals(stats.closed.idle, 1);
   listenfd.close();
   await served;
+});
+
+Deno.test("a client whose lines wait for standard output has twenty seconds more", async () => {
+  for (const line of ["Connected", "server received"]) {
+    using clock = new Clock();
+    const conn = new FakeConn();
+    conn.read = () => Promise.resolve(1);
+    const print = (p: Uint8Array) =>
+      text(p).startsWith(line) ? new Promise<void>(() => {}) : undefined;
+    const options = {
+      ...{ concurrency: 1, grace: 0, backlog: 1, idleTimeout: 1000, maxTime: Infinity },
+      ...{ names: false, log: false, quiet: false },
+    };
+    const server = new EchoServer(options, { print }, () => {});
+    const listenfd = new FakeListenfd(conn);
+    const served = server.run(listenfd);
+    await clock.pass(20_999);
+    assertEquals(server.stats.active, 1, line);
+    await clock.pass(201);
+    assertEquals(server.stats.closed.idle, 1, line);
+    listenfd.close();
+    await served;
+  }
 });
 
 Deno.test("a client that says nothing after its answer is idle, and no slow reader", async () => {

@@ -92,7 +92,10 @@ Deno.test("a certificate that none is: threads say so at the start", async () =>
   const flags = ["--workers=2", "--cert=README.md", "--key=tests/tls/key.pem"];
   const { code, stderr } = await runProgram(Program.script("server.ts", 0, ...flags));
   assertEquals(code, 1);
-  assertMatch(stderr, /^server: the TLS certificate can't be read as PEM: .*\n$/);
+  assertMatch(
+    stderr,
+    /^server: README\.md and tests\/tls\/key\.pem: the TLS certificate can't be read as PEM: .*\n$/,
+  );
 });
 
 const LINES = 40_000;

@@ -234,6 +234,7 @@ export class Connection {
     const done = Math.floor(this.#back / length);
     if (done === this.#done) return;
     tally.lines += done - this.#done;
+    tally.lastLine = performance.timeOrigin + now;
     this.#record(done, now);
     if (!this.#answered) tally.answered++;
     this.#answered = true;

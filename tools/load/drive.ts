@@ -104,10 +104,16 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
         }
         begin = performance.now();
         cpu = process.cpuUsage();
-        for (let next = 0, stop; !stop && next < time;) {
+        let stop: boolean | undefined;
+        for (let next = 0; !stop && next < time;) {
           next = Math.min(next + 1000, time);
           stop = await within(Math.max(0, begin + next - performance.now()), over);
           await endSecond();
+        }
+        if (stop && !signal?.aborted && total.lastLine > 0) { // all lines are back: the peer's FIN may take longer
+          const end = total.lastLine - performance.timeOrigin - begin;
+          busy *= last / end;
+          last = end;
         }
       }
       if (!signal?.aborted) {

@@ -9,6 +9,8 @@ export type Taken = Omit<Tally, "histogram" | "take" | "add"> & { counts: Counts
 export class Tally {
   /** Lines that came back. */
   lines = 0;
+  /** When the last of them did, in milliseconds since 1970. */
+  lastLine = 0;
   /** Their round trips, and the ages of lines that were lost, and of those owed or due at the end. */
   readonly histogram = new Histogram();
   /** Connections opened. */
@@ -32,12 +34,13 @@ export class Tally {
   }
 
   /** Adds what was taken from another tally. */
-  add({ faults, outage, counts, ...sums }: Taken): void {
+  add({ faults, outage, lastLine, counts, ...sums }: Taken): void {
     for (const [name, n] of Object.entries(sums)) this[name as keyof typeof sums] += n;
     for (const [kind, n] of Object.entries(faults) as [FaultKind, number][]) {
       this.faults[kind] = (this.faults[kind] ?? 0) + n;
     }
     this.outage = Math.max(this.outage, outage);
+    this.lastLine = Math.max(this.lastLine, lastLine);
     this.histogram.add(counts);
   }
 }
