@@ -110,7 +110,8 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
           stop = await within(Math.max(0, begin + next - performance.now()), over);
           await endSecond();
         }
-        if (stop && !signal?.aborted && total.lastLine > 0) { // all lines are back: the peer's FIN may take longer
+        // All lines are back; the peer's FIN may have taken longer.
+        if (stop && !signal?.aborted && total.lastLine > 0) {
           const end = total.lastLine - performance.timeOrigin - begin;
           busy *= last / end;
           last = end;
