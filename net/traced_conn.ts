@@ -43,6 +43,8 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
   const dispose = conn[Symbol.dispose].bind(conn);
   const lines = new Lines(`rio_readlineb(${fd})`, tell);
   let closed = false;
+  /** Whether the call that returns the EOF behind a last line is still to come. */
+  let last = false;
   /** Bytes written so far by a `rio_writen` after short counts. */
   let written = 0;
   /** Traces a call that fails, unless our own close made it fail. */
@@ -56,6 +58,7 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
   };
   const close = () => {
     dispose();
+    if (!closed && last) lines.end();
     if (!closed) tell({ call: `close(${fd})`, result: "= 0" });
     closed = true;
   };
@@ -63,20 +66,26 @@ export function traceConn(conn: TracedConn, fd: string, tell: Tell): void {
     async read(p: Uint8Array) {
       const call = `read(${fd})`;
       const n = await attempt(call, read(p));
-      if (n === null) lines.end();
-      else if (!lines.add(p.subarray(0, n))) {
+      if (n === null) {
+        last = lines.rest();
+        if (!last) lines.end();
+      } else if (!lines.add(p.subarray(0, n))) {
         tell({ call, result: `= ${n}`, detail: "the line goes on" });
       }
       return n;
     },
     async write(p: Uint8Array) {
       const call = `write(${fd}, ${p.length})`;
+      const ending = last;
+      last = false;
       const n = await attempt(call, write(p));
       written += n;
       if (n < p.length) {
         tell({ call, result: `= ${n}`, detail: "a short count" });
+        last = ending;
       } else {
         tell({ call: `rio_writen(${fd}, ${written})`, result: `= ${written}` });
+        if (ending) lines.end();
         written = 0;
       }
       return n;
@@ -161,10 +170,16 @@ class Lines {
     return lines > 0;
   }
 
-  /** Ends the last line at EOF. */
-  end(): void {
-    if (this.#length > 0) this.#line("EOF before its newline");
+  /** Tells a last line that EOF ends; false if there is none. */
+  rest(): boolean {
+    const some = this.#length > 0;
+    if (some) this.#line("EOF before its newline");
     this.#length = 0;
+    return some;
+  }
+
+  /** Tells EOF. */
+  end(): void {
     this.#tell({ call: this.#call, result: "= 0", detail: "EOF" });
   }
 

@@ -97,8 +97,37 @@ Deno.test("reads are told as the lines that rio_readlineb makes of them", async 
     ] as [string[], string[]][]
   ) {
     const plain = told.map((line) => line.replace(/ \(([^()]*)\)$/, " $1"));
-    assertEquals(await traced(parts).readAll(), [...plain, "rio_readlineb(fd) = 0 EOF"]);
+    const { conn, told: all, readAll } = traced(parts);
+    await readAll();
+    conn[Symbol.dispose]();
+    assertEquals(all, [...plain, "rio_readlineb(fd) = 0 EOF", "close(fd) = 0"]);
   }
+});
+
+Deno.test("EOF behind a last line without a newline is told when that has been written back", async () => {
+  const line = `rio_readlineb(fd) = 4 "last" EOF before its newline`;
+  const begin = async (write?: (p: Uint8Array) => number) => {
+    const all = traced(["last"], write);
+    await all.readAll();
+    return all;
+  };
+  const echoed = await begin((p) => Math.min(p.length, 3));
+  assertEquals(await echoed.conn.write(bytes("last")), 3);
+  assertEquals(await echoed.conn.write(bytes("t")), 1);
+  assertEquals(await echoed.conn.read(new Uint8Array(9)), null);
+  assertEquals(echoed.told.slice(1), [
+    line,
+    "write(fd, 4) = 3 a short count",
+    "rio_writen(fd, 4) = 4",
+    "rio_readlineb(fd) = 0 EOF",
+    "rio_readlineb(fd) = 0 EOF",
+  ]);
+  const cut = await begin(() => {
+    throw new Deno.errors.BrokenPipe("gone");
+  });
+  await assertRejects(() => cut.conn.write(bytes("last")), Deno.errors.BrokenPipe);
+  cut.conn[Symbol.dispose]();
+  assertEquals(cut.told.slice(1), [line, "write(fd, 4) = -1 gone", "close(fd) = 0"]);
 });
 
 Deno.test("errors and short counts are told and stay what they are; our own close ends calls silently", async () => {
@@ -195,8 +224,8 @@ Deno.test("a server and a client tell each call, and print what they print witho
     "server rio_writen(connfd 1, 6) = 6",
     "server read(connfd 1) = 10 the line goes on",
     `server rio_readlineb(connfd 1) = 10 "no newline" (EOF before its newline)`,
-    "server rio_readlineb(connfd 1) = 0 EOF",
     "server rio_writen(connfd 1, 10) = 10",
+    "server rio_readlineb(connfd 1) = 0 EOF",
     "server shutdown(connfd 1, SHUT_WR) = 0 FIN",
     "server close(connfd 1) = 0",
     "server accept(listenfd) waiting",
