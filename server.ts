@@ -163,9 +163,9 @@ export interface Listenfd {
   /** Connections already made that `accept` hasn't returned yet, such as TLS handshakes. */
   readonly handshaking?: number;
   /**
-   * Closes the listener for others once nobody has come for 50 ms, or, if `hurried`, as soon as the
-   * kernel's queue is empty; resolves then. `accept` rejects behind the last of who has connected.
-   * Default: the same with `accept` and `close`.
+   * Closes the listener once nobody has come for 50 ms, or, if `hurried`, as soon as the kernel's
+   * queue is empty. Resolves then. `accept` goes on to return who has connected by then, and rejects
+   * behind the last of them. Default: the same with `accept` and `close`.
    */
   stop?(hurried: boolean): Promise<void>;
 }

@@ -15,20 +15,20 @@ const LAST = 1000;
 /** How to stop. */
 export interface DrainOptions {
   /**
-   * Stops the server. Connections that are open or in the kernel's queue at that time are still
-   * served, for up to `grace`; then the listener is closed.
+   * Stops the server: it accepts until nobody comes any more, closes the listener, and goes on to
+   * serve who has connected by then, for up to `grace` from the signal on.
    */
   signal?: AbortSignal;
   /**
-   * Milliseconds that open connections may go on after the signal; then they are closed.
-   * Default: no limit.
+   * Milliseconds that connections may go on after the signal; then they are closed. Default: no
+   * limit.
    */
   grace?: number;
   /**
-   * After the signal, the listener closes once nobody has come for 50 ms; behind so many
-   * connections, besides TLS handshakes under way, or after half of the grace, as soon as nobody waits in
-   * the kernel's queue; and behind as many more after the grace, which are counted as cut. Default:
-   * {@linkcode LISTENQ}.
+   * How many connections are accepted after the signal, besides TLS handshakes under way, before the
+   * listener is hurried to close, as `stop` of {@linkcode Listenfd} says. Half of the grace hurries it,
+   * too. After the grace as many more, at most, are accepted to be closed, and counted as cut.
+   * Default: {@linkcode LISTENQ}.
    */
   backlog?: number;
 }
