@@ -75,7 +75,7 @@ export function parseFlags(args: string[], commandLine: CommandLine): Flags {
     const { index, name, value, inlineValue } = token;
     if (!Object.hasOwn(options, name)) {
       throw new UsageError(
-        `no such flag: ${args[index]}${suggestion(args[index], Object.keys(options))}`,
+        `no such flag: ${args[index]}${suggestion(args[index], options, commandLine)}`,
       );
     } else if (options[name].type === "boolean") {
       if (value !== undefined) throw new UsageError(`--${name} takes no value: ${args[index]}`);
@@ -93,26 +93,28 @@ export function parseFlags(args: string[], commandLine: CommandLine): Flags {
   return flags;
 }
 
-/** The name meant by a flag as typed, if one is at most two letters away. */
-function suggestion(typed: string, names: string[]): string {
+/** What was meant by a flag as typed: a positional argument, or a flag with mostly the same letters. */
+function suggestion(typed: string, options: object, { positionals }: CommandLine): string {
   const name = typed.replace(/^-+|=.*/gs, "");
-  const [near] = names.toSorted((a, b) => distance(name, a) - distance(name, b));
-  return distance(name, near) <= Math.min(2, near.length / 2) ? ` (did you mean --${near}?)` : "";
+  if (positionals.some(([each]) => each === name)) return ` (the ${name} is given without a flag)`;
+  const [near] = Object.keys(options).toSorted((a, b) => distance(name, a) - distance(name, b));
+  return distance(name, near) <= Math.min(2, near.length / 3) ? ` (did you mean --${near}?)` : "";
 }
 
-/** The edit distance of two words: Levenshtein's. */
+/** The edit distance of two words: Levenshtein's, with neighbours that changed places as one edit. */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    const row = rows[i] = [i];
     for (let j = 1; j <= b.length; j++) {
-      next.push(
-        Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)),
-      );
+      const same = rows[i - 1][j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+        ? rows[i - 2][j - 2] + 1
+        : same;
+      row[j] = Math.min(rows[i - 1][j] + 1, row[j - 1] + 1, same, swapped);
     }
-    row = next;
   }
-  return row[b.length];
+  return rows[a.length][b.length];
 }
 
 /**
