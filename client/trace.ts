@@ -8,6 +8,7 @@ import {
   type Tell,
   traceConn,
 } from "../net/traced_conn.ts";
+import { printable } from "../net/text.ts";
 
 /**
  * Traces `open`, which connects to `host` and `port` or to the Unix socket `path`, and every call
@@ -28,14 +29,14 @@ export async function traceClientfd<T extends Deno.Conn<Deno.Addr>>(
     });
   }
   const clientfd = await open().catch((error) => {
-    const where = "host" in to ? `${to.host}:${to.port}` : to.path;
+    const where = "host" in to ? `${to.host}:${to.port}` : printable(to.path);
     tell({ call: `connect(clientfd, ${where})`, ...failure(error) });
     throw error;
   });
   const { localAddr, remoteAddr } = clientfd;
   tell({ call: `socket(${family(remoteAddr)}, SOCK_STREAM)`, result: "= clientfd" });
   tell({
-    call: `connect(clientfd, ${"path" in to ? to.path : place(remoteAddr)})`,
+    call: `connect(clientfd, ${"path" in to ? printable(to.path) : place(remoteAddr)})`,
     result: "= 0",
     detail: "host" in to ? socketPair(localAddr, remoteAddr) : "",
     note: "handshake" in clientfd ? "and the TLS handshake" : "",

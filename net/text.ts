@@ -5,6 +5,11 @@ export function plural(n: number, thing: string): string {
   return `${n} ${thing}${n === 1 ? "" : "s"}`;
 }
 
+/** A text of others, such as a path, on one line: `?` for what a terminal obeys. */
+export function printable(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
+}
+
 const ESCAPES: Record<string, string> = { "\n": "n", "\r": "r", "\t": "t", '"': '"', "\\": "\\" };
 
 /** Bytes as a C string literal, with UTF-8 decoded; `...` follows if they were `cut`. */

@@ -5,7 +5,7 @@
 import { MAXLINE } from "../rio.ts";
 import { address, unmapped } from "./address.ts";
 import { reason } from "./errors.ts";
-import { quote } from "./text.ts";
+import { printable, quote } from "./text.ts";
 
 /** One call of the sockets interface, in the lecture's words. */
 export interface TraceEvent {
@@ -114,7 +114,7 @@ export function socketPair(client: Deno.Addr, server: Deno.Addr): string {
 /** HOST:PORT, or the path of a Unix socket. */
 export function place(addr: Deno.Addr): string {
   if ("hostname" in addr) return address(unmapped(addr.hostname), addr.port);
-  return (addr as Deno.UnixAddr).path ?? "(no name)";
+  return printable((addr as Deno.UnixAddr).path ?? "(no name)");
 }
 
 /** The address family of a socket. */

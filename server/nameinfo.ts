@@ -1,5 +1,6 @@
 /** Names and numbers of the other end of a connection: getnameinfo(3). */
 import { address, unmapped } from "../net/address.ts";
+import { printable } from "../net/text.ts";
 import { within } from "../net/time.ts";
 import type { Endpoints } from "./proxy.ts";
 
@@ -23,7 +24,7 @@ export function numbers({ remoteAddr, localAddr }: Endpoints): [host: string, po
   return "hostname" in remoteAddr
     ? [unmapped(remoteAddr.hostname), String(remoteAddr.port)]
     // A client of a Unix socket has no name. The path may come from a PROXY header.
-    : ["localhost", (localAddr as Deno.UnixAddr).path.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?")];
+    : ["localhost", printable((localAddr as Deno.UnixAddr).path)];
 }
 
 /** The names of host and service, or the number where there is no name: getnameinfo(3). */

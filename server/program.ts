@@ -7,7 +7,7 @@ import type { Stdout } from "../cli/stdout.ts";
 import { inOrder, traceTo } from "../cli/trace_lines.ts";
 import { address } from "../net/address.ts";
 import { label, reason } from "../net/errors.ts";
-import { plural } from "../net/text.ts";
+import { plural, printable } from "../net/text.ts";
 import { sleep } from "../net/time.ts";
 import { openListenfd, openTlsListenfd } from "../server.ts";
 import { openAdmin } from "./admin.ts";
@@ -144,7 +144,7 @@ async function startHere(
   if (unix !== undefined) {
     const listenfd = await openUnixListenfd(unix, { mode });
     if (trace) traceListenfd(listenfd, undefined, traceTo("server"));
-    return { ...running, where: unix, ended: server.run(listenfd) };
+    return { ...running, where: printable(unix), ended: server.run(listenfd) };
   }
   const listenOptions = { host, backlog: options.backlog };
   const tlsListenfd = tls &&

@@ -51,6 +51,18 @@ Deno.test({
 
 Deno.test({
   ...LINUX,
+  name: "a path with a newline is told on one line",
+  async fn() {
+    await using dir = await tempDir();
+    await using server = Program.script("server.ts", `--unix=${dir.path}/a\nb`, "--trace");
+    await server.stderr.until(/^listening on (.|\n)* \(concurrency 1\)$/m);
+    assertMatch(server.stderr.text, /^listening on \S+\/a\?b \(concurrency 1\)$/m);
+    assertMatch(server.stderr.text, /bind\(listenfd, \S+\/a\?b\) /);
+  },
+});
+
+Deno.test({
+  ...LINUX,
   name: "what a server left that was killed before its rename is removed, and nothing else",
   async fn() {
     await using dir = await tempDir();
