@@ -49,7 +49,7 @@ export function readerFromStream(stream: ReadableStream<Uint8Array>): StreamRead
 
 /**
  * Reads from a stream of Node: a `net.Socket`, `process.stdin`, a file. Unlike its own iterator,
- * this leaves a socket open at EOF, for what is still to be written.
+ * this leaves a socket open at EOF, for what is still to be written, if it has `allowHalfOpen`.
  * @throws {Error} From a read: what the stream's `error` event tells, or if it was closed before
  * its end.
  * @example
@@ -61,6 +61,19 @@ export function readerFromStream(stream: ReadableStream<Uint8Array>): StreamRead
  *
  * await using reader = readerFromNode(Readable.from([new Uint8Array([97, 10, 98])]));
  * assertEquals((await new Rio(reader).readline())?.length, 2);
+ * ```
+ * @example
+ * ```ts
+ * import { createServer } from "node:net";
+ * import { readerFromNode } from "@netp/rio/readers";
+ * import { Rio } from "@netp/rio/rio";
+ *
+ * const server = createServer({ allowHalfOpen: true }, async (socket) => {
+ *   let lines = 0;
+ *   for await (const _ of new Rio(readerFromNode(socket))) lines++;
+ *   socket.end(`${lines} lines\n`);
+ * });
+ * server.close();
  * ```
  */
 export function readerFromNode(stream: NodeReadable): StreamReader {

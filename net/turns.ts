@@ -26,7 +26,7 @@ const ASKED = 64;
  */
 export class Turns {
   /** The number of open connections. */
-  readers = 0;
+  connections = 0;
   /** And of them, those whose last write was a large one. */
   bulk = 0;
   /** Reads and writes called so far. */
@@ -41,7 +41,7 @@ export class Turns {
   /** Reads from a connection in its turn. */
   read(conn: Reader, p: Uint8Array): Promise<number | null> {
     this.calls++;
-    if (this.readers < FEW) return conn.read(p);
+    if (this.connections < FEW) return conn.read(p);
     return new Promise((resolve, reject) => {
       this.#held.push(() => {
         try {
@@ -72,7 +72,7 @@ export class Turns {
 
   /** Resolves when every ready read of the last round has completed. */
   async #over(): Promise<void> {
-    for (let quiet = 0; quiet < ASKED && this.#held.length < this.readers; quiet++) {
+    for (let quiet = 0; quiet < ASKED && this.#held.length < this.connections; quiet++) {
       await turn();
       const completed = this.calls - this.#seen; // each has led to a call
       this.#seen = this.calls;

@@ -223,7 +223,7 @@ export class Connections {
   }
 
   #update(): void {
-    this.stats.active = this.#turns.readers = this.#active.size;
+    this.stats.active = this.#turns.connections = this.#active.size;
     this.stats.waiting = this.#waiting.length;
     this.wake();
   }

@@ -23,8 +23,9 @@ export type Conn =
   & Disposable;
 
 /**
- * A connected descriptor, as `serve` passes it to its handler: a `Deno.Conn` whose reads take
- * turns with other connections, and that `serve` can time out.
+ * A connected descriptor, as `serve` passes it to its handler: of a `Deno.Conn` it has `read`,
+ * `write`, `closeWrite`, `close` and the addresses. Its reads take turns with those of other
+ * connections, and `serve` can time it out, and closes it: no `using`.
  * @example
  * ```ts
  * import { openListenfd, serve } from "@netp/rio/server";
@@ -76,7 +77,7 @@ export class Connfd implements Reader, Writer {
     this.#calls++;
     this.writing = false;
     this.#left -= READ;
-    if (this.#left < 0 && this.#turns.readers > 1) {
+    if (this.#left < 0 && this.#turns.connections > 1) {
       this.#left = SHARE;
       return this.#turns.asked().then(() => this.conn.read(p));
     }

@@ -19,8 +19,8 @@ class Reads {
     },
   };
 
-  constructor(readers: number) {
-    this.#turns.readers = readers;
+  constructor(connections: number) {
+    this.#turns.connections = connections;
   }
 
   /** Asks for so many reads. */
@@ -31,10 +31,10 @@ class Reads {
     );
   }
 
-  /** Asks for as many as there are readers, and waits until they have begun. */
+  /** Asks for as many as there are connections, and waits until they have begun. */
   async begin(): Promise<void> {
-    this.ask(this.#turns.readers);
-    while (this.begun.length < this.#turns.readers) await turn();
+    this.ask(this.#turns.connections);
+    while (this.begun.length < this.#turns.connections) await turn();
     await turn();
   }
 
@@ -131,7 +131,7 @@ Deno.test("who asks for the kernel's answer waits until it must have been asked"
 Deno.test("who has had his share waits for the others; a single connection never does", async () => {
   for (const [readers, waits] of [[1, false], [2, true], [500, true]] as const) {
     const turns = new Turns();
-    turns.readers = readers;
+    turns.connections = readers;
     let reads = 0;
     const conn = {
       read: (p: Uint8Array) => Promise.resolve((reads++, p.length)),
@@ -150,7 +150,7 @@ Deno.test("who has had his share waits for the others; a single connection never
 
 Deno.test("who sends in bulk needs no turns while few do; who closes no longer does", async () => {
   const turns = new Turns();
-  turns.readers = 300;
+  turns.connections = 300;
   const began: number[] = [];
   const connfds = Array.from({ length: 62 }, (_, i) => {
     const conn = {

@@ -93,7 +93,7 @@ export class Generator implements Thread {
     this.#timeout = shape.timeout;
     this.#schedule = rate === undefined ? undefined : new Schedule(rate, connections);
     const turns = new Turns();
-    turns.readers = to - from;
+    turns.connections = to - from;
     const options = {
       ...shape,
       turns,
