@@ -16,7 +16,7 @@ interface Sum {
 /**
  * The bytes sent that haven't come back yet. The first 16 MiB are kept as they are. Of those beyond
  * only a checksum is, which is compared whenever all of them are back: so memory is bounded however
- * much the peer owes.
+ * much the peer owes. If it ends before that, a byte that differs in that part isn't noticed.
  */
 export class Comparison {
   /** How many bytes came back the same. */
