@@ -45,16 +45,18 @@ export async function flushLog(ms: number): Promise<void> {
 }
 
 async function writeAll(): Promise<void> {
-  for (let next; (next = waiting.shift()) !== undefined;) {
-    if (typeof next === "function") {
-      await next();
-      continue;
+  do {
+    for (let next; (next = waiting.shift()) !== undefined;) {
+      if (typeof next === "function") {
+        await next();
+        continue;
+      }
+      size -= next.length;
+      if (size < KEPT / 2) await tellLost();
+      if (!await write(next)) lost++;
     }
-    size -= next.length;
-    if (size < KEPT / 2) await tellLost();
-    if (!await write(next)) lost++;
-  }
-  await tellLost();
+    await tellLost();
+  } while (waiting.length > 0); // more may have come meanwhile
   writing = undefined;
 }
 
