@@ -24,7 +24,7 @@ Deno.test({
     const tried = await Promise.all([make("judge", judge), make("judge-ts", judge)]);
     for (const { success, text } of tried) {
       assert(!success);
-      assertMatch(text, /\nscore: 0 of 1\n$/);
+      assertMatch(text, /\nscore: 0 of 6\n$/);
     }
 
     const run = `${Deno.execPath()} run --quiet --allow-net`;

@@ -163,7 +163,9 @@ Deno.test("levels and names choose the cases; no level leaves out what is requir
   assertEquals(names({ only: "LINE", except: "COME", level: "basic" }), [
     "no line is a command",
     "it prints how many bytes each line has",
+    REQUIRED,
   ]);
+  assertEquals(names({ except: "required", only: "NUL" }), ["NUL comes back"]);
   const { stdout } = await runProgram(judgeScript("--list", "--only=NUL"));
   assertEquals(stdout, "NUL comes back\n");
 });

@@ -410,6 +410,32 @@ Deno.test("the kernel may take less of a second client that reads late than of t
   assertEquals(clients, 2);
 });
 
+Deno.test("a look at the kernel's queues that takes long is taken less often", async () => {
+  const { run } = CASES.find(({ name }) => name.startsWith("a client that reads late"))!;
+  const quiet = 50;
+  const full = 1e6;
+  let [clients, sent, looks] = [0, 0, 0];
+  const connect = () => {
+    const second = clients++ > 0;
+    const reads = Promise.withResolvers<void>();
+    const done = () => Promise.resolve();
+    return Promise.resolve({
+      send: ({ length }: Uint8Array) => second || (sent += length) < full ? done() : reads.promise,
+      expect: () => Promise.resolve(reads.resolve()),
+      queued() {
+        looks++;
+        for (const end = performance.now() + quiet / 2; performance.now() < end;);
+        return { to: 1, from: full };
+      },
+      finish: done,
+      endsHere: done,
+    });
+  };
+  const t = { late: false, quiet, started: { listener: () => ({}) }, connect };
+  await run(t as unknown as Trial);
+  assertEquals([clients, looks], [2, 1 + 2]);
+});
+
 Deno.test("a server that destroys what it has still to write, at its client's FIN, loses bytes", async () => {
   const server = (end: string) =>
     `import { createServer } from "node:net";

@@ -1,5 +1,5 @@
 /** judge: each case is failed by a server that is wrong in just this, and by no good one. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { CLIENT_CASES } from "../tools/judge/client.ts";
 import { Failure } from "../tools/judge/case.ts";
 import { CASES } from "../tools/judge/cases.ts";
@@ -8,6 +8,7 @@ import { MARKS } from "../tools/judge/marks.ts";
 import { meaning, useful } from "../tools/judge/seen.ts";
 import { STARTED } from "../tools/judge/started.ts";
 import { type Result, tryAll } from "../tools/judge/run.ts";
+import { rioWriten } from "../rio.ts";
 import { required } from "../tools/judge/several.ts";
 import { Trial } from "../tools/judge/trial.ts";
 import { Program, ROOT, runProgram, startServer } from "./helpers.ts";
@@ -270,6 +271,85 @@ Deno.test("a server that has ended is explained by its end, not by what the next
     );
     assertMatch(means ?? "", /^a write to a connection that is gone ends the server/);
   }
+});
+
+Deno.test("what a mistake costs doesn't depend on whether its client sees FIN or RST", async () => {
+  const closed = "the server closed the connection: 0 of 9 bytes came back";
+  const reset = "Connection reset by peer: 0 of 9 bytes came back";
+  const costs = async (saws: Record<string, string>) => {
+    const cases = Object.entries(saws).map(([name, saw]) => ({
+      ...CASES.find((c) => c.name === name)!,
+      run: () => Promise.reject(new Failure(saw)),
+    }));
+    const wrong = {
+      timeout: 5000,
+      begin() {},
+      end: () => Promise.resolve(),
+      recover: () => Promise.resolve(true),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const results = await Array.fromAsync(tryAll<typeof wrong>(wrong, cases));
+    return results.filter(({ same }) => !same).map(({ name }) => name);
+  };
+  const [more, many, late] = [
+    "line after line comes back",
+    "a thousand lines in one write come back",
+    "a client that reads late gets every byte",
+  ];
+  const refused = "the next client: connect to 127.0.0.1 port 8: Connection refused";
+  for (const first of [closed, reset, refused]) {
+    for (const next of [closed, reset, refused, "Broken pipe"]) {
+      assertEquals(await costs({ [more]: closed, [many]: first, [late]: next }), [
+        more,
+        many,
+        late,
+      ]);
+    }
+  }
+  // When all has come back, RST is the server's own doing: a mistake that is known again.
+  const fin = "FIN at once is answered by FIN";
+  const end = "Connection reset by peer: its end";
+  assertEquals(await costs({ [fin]: end, [late]: reset }), [fin]);
+  // Who waits to be accepted when nobody listens any more is reset, too.
+  const next = "the next client is served";
+  assertEquals(await costs({ [next]: refused, [fin]: end, [late]: reset }), [next, fin, late]);
+});
+
+Deno.test("who has been served and closed isn't served any more: that is one at a time", async () => {
+  const listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    for await (using connfd of listenfd) {
+      const buf = new Uint8Array(80);
+      const n = await connfd.read(buf);
+      await rioWriten(connfd, buf.subarray(0, n ?? 0));
+    }
+  })();
+  const spare = await Deno.connect({ hostname: "127.0.0.1", port: listenfd.addr.port });
+  await using trial = new Trial("localhost", spare, TIMEOUT);
+  trial.begin();
+  assertEquals(await trial.concurrency(), 1);
+  const [{ saw }] = await Array.fromAsync(tryAll(trial, [required(2)]));
+  assertEquals(saw, "it serves 1 at a time, not 2");
+  listenfd.close();
+  await serving;
+});
+
+Deno.test("a write that stands still has no time of its own: what comes back has", async () => {
+  await using server = new EchoServer({});
+  const spare = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  await using trial = new Trial("localhost", spare, TIMEOUT / 2);
+  trial.begin();
+  const client = await trial.connect();
+  const expect = client.expect.bind(client);
+  client.expect = async (data) => {
+    client.expect = expect;
+    // A busy machine: judge reads on only when a write would have had its time.
+    await assertRejects(() => trial.wait("nobody", new Promise(() => {})), Failure);
+    await expect(data);
+  };
+  trial.connect = () => Promise.resolve(client);
+  const { run } = CASES.find(({ name }) => name === "a client that reads late gets every byte")!;
+  assertMatch(await run(trial) ?? "", /^it stood still after /);
 });
 
 Deno.test("a server that answers, but has no time to end a case, is slow and hasn't failed", async () => {

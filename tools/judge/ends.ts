@@ -86,7 +86,7 @@ export const FINS: Case<Trial>[] = [
       const block = bytes(lines(10_000, 13_000));
       let [blocks, still, sending] = [0, false, Promise.resolve()];
       for (; !still && !t.late && blocks * block.length < UNREAD; blocks++) {
-        sending = client.send(block);
+        sending = client.send(block, false);
         sending.catch(() => {}); // an error of what comes back says more
         still = await within(t.quiet, sending.then(() => true)) === undefined;
       }
@@ -241,7 +241,7 @@ async function finishWhenFull(t: Trial, full: number): Promise<void> {
   const block = bytes(lines(1000, 1660)); // less than Node lets wait
   let [blocks, still, sending] = [0, false, Promise.resolve()];
   for (let sent = 0; !still && sent < full + ABOVE && !t.late;) {
-    sending = client.send(block);
+    sending = client.send(block, false);
     sending.catch(() => {}); // an error of what comes back says more
     still = await within(t.quiet, sending.then(() => true)) === undefined; // it may take less
     sent = ++blocks * block.length;
@@ -262,12 +262,14 @@ async function finishWhenFull(t: Trial, full: number): Promise<void> {
 async function keeps(t: Trial, client: Connection, sent: number): Promise<boolean> {
   let [before, since] = ["", 0];
   for (;;) {
+    const start = performance.now();
     const { to, from } = client.queued();
     if (to === 0 && from >= sent) return false;
     const [now, state] = [performance.now(), `${to} ${from}`];
     if (state !== before) [before, since] = [state, now];
     else if (to === 0 || now - since > t.quiet) return true;
-    await sleep(t.quiet / 10);
+    // A look may read megabytes.
+    await sleep(Math.max(t.quiet / 10, 10 * (now - start)));
   }
 }
 

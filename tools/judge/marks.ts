@@ -101,7 +101,7 @@ const CLIENT: typeof SERVER = [
   ["a reset is told by the exit code", "robust", 1],
 ];
 
-/** The case of --require, which no level leaves out. */
+/** The case of --require, which only --except leaves out. */
 export const REQUIRED = "as many clients are served at a time as required";
 
 /** The marks of a table's cases, of which all need those that `first` names. */
@@ -133,9 +133,11 @@ export function chosen<T>(all: Case<T>[], { only, except, level = "concurrent" }
     return cases;
   };
   const not = named(except);
-  const cases = (only === undefined ? all : named(only)).filter((c) =>
+  const wanted = only === undefined ? all : named(only);
+  const cases = all.filter((c) =>
     !not.includes(c) &&
-    (c.name === REQUIRED || LEVELS.indexOf(MARKS.get(c.name)!.level) <= most)
+    (c.name === REQUIRED ||
+      wanted.includes(c) && LEVELS.indexOf(MARKS.get(c.name)!.level) <= most)
   );
   if (cases.length === 0) throw new UsageError("no case is left: see --list");
   return cases;

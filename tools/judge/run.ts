@@ -2,7 +2,7 @@
 import { within } from "../../net/time.ts";
 import { type Case, Failure, seconds, Skip, WAITS } from "./case.ts";
 import { MARKS } from "./marks.ts";
-import { meaning, meaningOfEnd, mistake } from "./seen.ts";
+import { byChance, meaning, meaningOfEnd, mistake } from "./seen.ts";
 
 /** What is said of a case for which the server is too slow, and how long the next may take. */
 const SLOW = "too slow to tell";
@@ -78,7 +78,8 @@ export async function* tryAll<T extends Subject>(
     const result = { name, ...tried, ms: Math.round(performance.now() - start) };
     if (result.verdict === "failed") {
       Object.assign(result, first(name, what, ended !== undefined, failures));
-      failures.push({ ...result, what });
+      const chance = byChance(ended ?? result.saw!, result.follows !== undefined);
+      failures.push({ ...result, what: chance ? undefined : what });
     }
     yield result;
     if (result.verdict === "failed" && !(await t.recover())) {

@@ -1,5 +1,10 @@
 /** What a failure means, as far as what was seen tells it, whatever the case. */
 
+const RESET =
+  "it closes with RST, and what is on its way is lost: it ends before EOF, as after one line, or " +
+  "SO_LINGER is 0, or the connection is destroyed (destroy, abort), not ended";
+const REFUSED = "nobody listens any more: listenfd is closed, or accept isn't in a loop";
+
 /** What was seen, and what it means. A server that makes one such mistake makes it in many cases. */
 const SEEN: [saw: RegExp, means: string][] = [
   [
@@ -38,12 +43,11 @@ const SEEN: [saw: RegExp, means: string][] = [
   ],
   [
     /^(?!.*ended).*(Connection reset|Broken pipe)/,
-    "it closes with RST, and what is on its way is lost: it ends before EOF, as after one line, or " +
-    "SO_LINGER is 0, or the connection is destroyed (destroy, abort), not ended",
+    RESET,
   ],
   [
     /^(?!.*ended).*(refused|REFUSED)/,
-    "nobody listens any more: listenfd is closed, or accept isn't in a loop",
+    REFUSED,
   ],
   [
     /^nothing came for .*: its end/,
@@ -98,6 +102,16 @@ export function meaningOfEnd(saw: string): string {
 /** What tells whether two failures are one mistake; undefined if nothing does. */
 export function mistake(saw: string): string | undefined {
   return meaning(saw) ?? /^the server ended .*/s.exec(saw)?.[0].replace(/\d+/g, "N");
+}
+
+/**
+ * Whether another client of the same server may see something else, so that no mistake is known
+ * again by it: a close too early is FIN, RST or a refusal to them. RST is certain where all has come
+ * back, because nothing is unread, unless the failure follows from another.
+ */
+export function byChance(saw: string, follows: boolean): boolean {
+  const means = meaning(saw);
+  return means === REFUSED || means === RESET && (follows || !saw.endsWith(": its end"));
 }
 
 /** Lines of a standard error that say nothing: what surrounds the message of a runtime. */

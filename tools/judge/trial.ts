@@ -227,7 +227,10 @@ export class Trial {
     ) throw new Error("a case goes beyond its bounds");
   }
 
-  /** How many clients the server serves at a time, up to {@linkcode MANY}. */
+  /**
+   * How many clients the server serves at a time, up to {@linkcode MANY}. Whom it has answered and
+   * closed, it doesn't serve.
+   */
   async concurrency(): Promise<number> {
     return await this.once("concurrency", async () => {
       const clients: Connection[] = [];
@@ -239,13 +242,15 @@ export class Trial {
         else if (!(await this.#isServed(client, clients[0]))) break;
       }
       const waits = clients.length < MANY ? clients.pop() : undefined;
+      let gone = 0;
       for (const [n, client] of clients.entries()) {
         if (n > 0) await client.expect(`client ${n}\n`);
+        if (!(await this.#isServedOn(client))) gone++;
         client.close();
       }
       // Closes without RST, if the server cooperates.
       await waits?.leave();
-      return clients.length;
+      return Math.max(1, clients.length - gone);
     });
   }
 
@@ -254,6 +259,19 @@ export class Trial {
     if (await client.next(this.quiet) !== "nothing") return true;
     await other.ask("still there?\n");
     return await client.next(this.quiet) !== "nothing";
+  }
+
+  /** Whether a client who was answered is served on, not closed: with FIN or, by chance, RST. */
+  async #isServedOn(client: Connection): Promise<boolean> {
+    try {
+      await client.send("still there?\n");
+      if (await client.next(this.timeout) === "end") return false;
+    } catch (error) {
+      if (error instanceof Failure) return false;
+      throw error;
+    }
+    await client.expect("still there?\n");
+    return true;
   }
 
   /**
@@ -363,12 +381,16 @@ export class Connection implements Disposable {
     this.#rio = new Rio(fd, { bufsize: BLOCK });
   }
 
-  /** Sends bytes, or a text as Latin-1. */
-  async send(data: string | Uint8Array): Promise<void> {
+  /**
+   * Sends bytes, or a text as Latin-1. Without `bounded` it may stand still for as long as what
+   * comes back is awaited.
+   */
+  async send(data: string | Uint8Array, bounded = true): Promise<void> {
     const all = bytes(data);
     this.#trial.sends(all.length);
     for (let i = 0; i < all.length; i += BLOCK) {
-      await this.#io("send", rioWriten(this.fd, all.subarray(i, i + BLOCK)));
+      const sending = rioWriten(this.fd, all.subarray(i, i + BLOCK));
+      await this.#io(bounded ? this.#trial.wait("send", sending) : sending);
     }
   }
 
@@ -379,7 +401,7 @@ export class Connection implements Disposable {
 
   /** Sends FIN. */
   async finish(): Promise<void> {
-    await this.#io("send FIN", this.fd.closeWrite());
+    await this.#io(this.#trial.wait("send FIN", this.fd.closeWrite()));
   }
 
   /** Checks that these bytes come next. */
@@ -482,9 +504,9 @@ export class Connection implements Disposable {
     }
   }
 
-  async #io<T>(what: string, io: Promise<T>): Promise<T> {
+  async #io<T>(io: Promise<T>): Promise<T> {
     try {
-      return await this.#trial.wait(what, io);
+      return await io;
     } catch (error) {
       throw this.#failure(error);
     }
