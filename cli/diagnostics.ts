@@ -45,18 +45,15 @@ export async function flushLog(ms: number): Promise<void> {
 }
 
 async function writeAll(): Promise<void> {
-  do {
-    for (let next; (next = waiting.shift()) !== undefined;) {
-      if (typeof next === "function") {
-        await next();
-        continue;
-      }
-      size -= next.length;
-      if (size < KEPT / 2) await tellLost();
-      if (!await write(next)) lost++;
+  for (let next; (next = waiting.shift()) !== undefined;) {
+    if (typeof next === "function") {
+      await next();
+      continue;
     }
-    await tellLost();
-  } while (waiting.length > 0); // more may have come meanwhile
+    size -= next.length;
+    if (size < KEPT / 2) await tellLost();
+    if (!await write(next)) lost++;
+  }
   writing = undefined;
 }
 
