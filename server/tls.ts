@@ -430,7 +430,7 @@ function contextOf({ cert, key }: Pair) {
 
 /** How a block of a PEM file begins (RFC 7468), and a whole one. */
 const BEGIN = /-----BEGIN /g;
-const BLOCK = /-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----/g;
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^-]+-----END \1-----/g;
 
 /**
  * Throws unless certificate and key match, and are whole: node:tls would fail only at each
