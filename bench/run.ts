@@ -1,4 +1,5 @@
 /** Shared by the benchmarks: compiling, starting and running programs, medians and tables. */
+import { freePort } from "../tools/judge/process.ts";
 
 const BIN = new URL("bin/", import.meta.url).pathname;
 /** The path of deno, which may not be on PATH. */
@@ -67,12 +68,6 @@ export async function start(
   const { value } = await reader.read();
   await reader.cancel();
   return [process, new TextDecoder().decode(value).trim()];
-}
-
-/** Finds a free port. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** The most milliseconds until a server listens. */

@@ -264,11 +264,10 @@ export function has(program: string): boolean {
   }).outputSync().success;
 }
 
-/** A port that was free a moment ago, for programs that can't take port 0. */
-export function freePort(): number {
-  using listenfd = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listenfd.addr.port;
-}
+export {
+  /** A port for programs that can't take port 0: free a moment ago, and none that clients get. */
+  freePort,
+} from "../tools/judge/process.ts";
 
 /** Debian's python3 rather than that of pyenv, a shell script that takes half a second. */
 export const PYTHON3: string = ["/usr/bin/python3", "python3"].find(has) ?? "";
