@@ -138,10 +138,15 @@ Deno.test("for each case there is a wrong server, which fails it (judge:thorough
   assertEquals(Object.keys(WRONG), RUNNING.map(({ name }) => name));
   await atOnce(Object.entries(WRONG), async ([name, wrong]) => {
     const cases = THOROUGH ? RUNNING : RUNNING.filter((c) => c.name === name);
-    const results = await judge(wrong, cases);
-    const failed = named(results, "failed", "not tried");
-    // On a busy machine there may be no time for all of it: then there is a finding.
-    const told = results.find((result) => result.name === name)?.saw !== undefined;
+    let failed: string[] = [];
+    let told = false;
+    // Once more if a client of another test, on a port that was its server's, was turned away here.
+    for (let tries = 0; tries < 2 && !failed.includes(name) && !told; tries++) {
+      const results = await judge(wrong, cases);
+      failed = named(results, "failed", "not tried");
+      // On a busy machine there may be no time for all of it: then there is a finding.
+      told = results.find((result) => result.name === name)?.saw !== undefined;
+    }
     assert(failed.includes(name) || told, `nothing wrong: ${name}`);
     assertEquals(await unexpected(failed, [name], (cases) => judge(wrong, cases), CASES), [], name);
   });
