@@ -21,6 +21,16 @@ import {
   unexpected,
 } from "./judge/trials.ts";
 
+/** A server in JavaScript: the command that starts it. Its file goes at the end of the test. */
+async function script(code: string): Promise<AsyncDisposable & { start: string }> {
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(file, code);
+  return {
+    start: `${Deno.execPath()} run -A ${file} {port}`,
+    [Symbol.asyncDispose]: () => Deno.remove(file),
+  };
+}
+
 // What wrong.c is told, and the case that it fails.
 const WRONG_C: [wrong: string, ...fails: string[]][] = [
   ...THOROUGH ? [[""]] as [string][] : [], // those of the lecture pass all of these cases, too
@@ -184,9 +194,7 @@ Deno.test({
   name:
     "a server that doesn't see its client's end, or ends with it, is told so, and judge goes on",
   async fn() {
-    const file = await Deno.makeTempFile({ suffix: ".js" });
-    await Deno.writeTextFile(
-      file,
+    await using server = await script(
       `const l = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
       for await (const c of l) {
         const buf = new Uint8Array(8192);
@@ -195,13 +203,12 @@ Deno.test({
         await new Promise(() => setInterval(() => {}, 9e9));
       }`,
     );
-    const run = `${Deno.execPath()} run --quiet --allow-net ${file} {port}`;
     const only = (...names: string[]) => CASES.filter(({ name }) => names.includes(name));
-    const [ends] = await judgeStarted(`${run} ends`, only("it ends on SIGTERM"));
+    const [ends] = await judgeStarted(`${server.start} ends`, only("it ends on SIGTERM"));
     assertEquals([ends.verdict, ends.saw], ["failed", "the server ended with exit code 1"]);
     // It is started again after each failure, and serves one client.
     const [next, more, crlf] = await judgeStarted(
-      run,
+      server.start,
       only(
         "the next client is served",
         "line after line comes back",
@@ -210,7 +217,6 @@ Deno.test({
     );
     assertEquals([next.verdict, more.verdict, crlf.verdict], ["failed", "passed", "failed"]);
     assertEquals(crlf.follows, next.name);
-    await Deno.remove(file);
   },
 });
 
@@ -336,6 +342,15 @@ Deno.test("of the thousand no more than four wait to be accepted: some servers h
   assertEquals(most, 4);
 });
 
+/** Checks that a server in JavaScript passes the case of more than a thousand clients. */
+async function passesThousand(code: string): Promise<void> {
+  await using server = await script(code);
+  const thousand = STARTED.filter(({ name }) => name.startsWith("more than a thousand"));
+  const tryIt = () => judgeStarted(server.start, thousand);
+  const failed = named(await tryIt(), "failed", "not tried");
+  assertEquals(await unexpected(failed, [], tryIt, thousand), []);
+}
+
 Deno.test("a right server may serve a thousand clients, and the next when they have left", async () => {
   const select =
     `const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(Deno.args[0]) });
@@ -357,13 +372,7 @@ Deno.test("a right server may serve a thousand clients, and the next when they h
       left.resolve();
       left = Promise.withResolvers();
     }`;
-  const file = await Deno.makeTempFile({ suffix: ".js" });
-  await Deno.writeTextFile(file, select);
-  const thousand = STARTED.filter(({ name }) => name.startsWith("more than a thousand"));
-  const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, thousand);
-  const failed = named(await tryIt(), "failed", "not tried");
-  assertEquals(await unexpected(failed, [], tryIt, thousand), []);
-  await Deno.remove(file);
+  await passesThousand(select);
 });
 
 Deno.test("a server that is busy with the end of a thousand clients may be late for the next", async () => {
@@ -380,13 +389,7 @@ Deno.test("a server that is busy with the end of a thousand clients may be late 
       }
       connfd.close();
     }`;
-  const file = await Deno.makeTempFile({ suffix: ".js" });
-  await Deno.writeTextFile(file, late);
-  const thousand = STARTED.filter(({ name }) => name.startsWith("more than a thousand"));
-  const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, thousand);
-  const failed = named(await tryIt(), "failed", "not tried");
-  assertEquals(await unexpected(failed, [], tryIt, thousand), []);
-  await Deno.remove(file);
+  await passesThousand(late);
 });
 
 Deno.test("the kernel may take less of a second client that reads late than of the first", async () => {
@@ -437,7 +440,7 @@ Deno.test("a look at the kernel's queues that takes long is taken less often", a
 });
 
 Deno.test("a server that destroys what it has still to write, at its client's FIN, loses bytes", async () => {
-  const server = (end: string) =>
+  const code = (end: string) =>
     `import { createServer } from "node:net";
     createServer({ allowHalfOpen: true }, (connfd) => {
       connfd.on("error", () => {});
@@ -445,11 +448,10 @@ Deno.test("a server that destroys what it has still to write, at its client's FI
       connfd.on("end", () => connfd.${end}());
     }).listen(Number(Deno.args[0]), "127.0.0.1");`;
   const late = CASES.filter(({ name }) => name === "a client that reads late gets every byte");
-  const file = await Deno.makeTempFile({ suffix: ".js" });
   for (const end of ["destroy", "end"]) {
-    await Deno.writeTextFile(file, server(end));
+    await using server = await script(code(end));
     const fails = end === "destroy" ? [late[0].name] : [];
-    const tryIt = () => judgeStarted(`${Deno.execPath()} run -A ${file} {port}`, late);
+    const tryIt = () => judgeStarted(server.start, late);
     let failed: string[] = [];
     // On a busy machine there may be no time for it.
     for (let times = 0; times < 3 && failed.length === 0; times++) {
@@ -459,7 +461,6 @@ Deno.test("a server that destroys what it has still to write, at its client's FI
     assertEquals(await unexpected(failed, fails, tryIt, late), [], end);
     assertEquals(fails.filter((name) => !failed.includes(name)), [], end);
   }
-  await Deno.remove(file);
 });
 
 Deno.test("judge says that the server has ended, and how", async () => {
@@ -471,14 +472,12 @@ Deno.test("judge says that the server has ended, and how", async () => {
         Deno.exit(7);
       }
     }`;
-  const file = await Deno.makeTempFile({ suffix: ".js" });
-  await Deno.writeTextFile(file, dies);
-  const started = new Started(`${Deno.execPath()} run -A ${file} {port}`, TIMEOUT);
+  await using server = await script(dies);
+  const started = new Started(server.start, TIMEOUT);
   await using trial = new Trial("localhost", await started.start(), TIMEOUT, started);
   const [{ saw, means }] = await Array.fromAsync(tryAll(trial, CASES.slice(0, 1)));
   assertMatch(saw ?? "", /^the server ended with exit code 7: no memory \(/);
   assertMatch(means ?? "", /^the server ended: /);
-  await Deno.remove(file);
 });
 
 Deno.test("deno task judge --start looks into the server", async () => {
