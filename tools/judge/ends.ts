@@ -86,9 +86,7 @@ export const FINS: Case<Trial>[] = [
       const block = bytes(lines(10_000, 13_000));
       let [blocks, still, sending] = [0, false, Promise.resolve()];
       for (; !still && !t.late && blocks * block.length < UNREAD; blocks++) {
-        sending = client.send(block, false);
-        sending.catch(() => {}); // an error of what comes back says more
-        still = await within(t.quiet, sending.then(() => true)) === undefined;
+        ({ sending, still } = await push(t, client, block));
       }
       const waits = t.started?.listener() && client.queued();
       const full = still && waits ? waits.from : 0;
@@ -232,6 +230,14 @@ export const RESETS: Case<Trial>[] = [
   },
 ];
 
+/** Begins to send a block; tells whether it stands still, because nobody reads it. */
+async function push(t: Trial, client: Connection, block: Uint8Array) {
+  const sending = client.send(block, false);
+  sending.catch(() => {}); // an error of what comes back says more
+  const still = await within(t.quiet, sending.then(() => true)) === undefined;
+  return { sending, still };
+}
+
 /**
  * Sends lines until the kernel, which takes about `full` bytes of the server's, takes no more, so
  * that a few are in the server. Then it sends FIN, and checks that all come back.
@@ -241,9 +247,7 @@ async function finishWhenFull(t: Trial, full: number): Promise<void> {
   const block = bytes(lines(1000, 1660)); // less than Node lets wait
   let [blocks, still, sending] = [0, false, Promise.resolve()];
   for (let sent = 0; !still && sent < full + ABOVE && !t.late;) {
-    sending = client.send(block, false);
-    sending.catch(() => {}); // an error of what comes back says more
-    still = await within(t.quiet, sending.then(() => true)) === undefined; // it may take less
+    ({ sending, still } = await push(t, client, block)); // it may take less than the first
     sent = ++blocks * block.length;
     if (!still && sent > full - BELOW && await keeps(t, client, sent)) break;
   }
