@@ -88,8 +88,8 @@ export class Comparison {
     add(this.#back, bytes.subarray(0, owed));
     const { length, crc } = this.#back;
     if (length === this.#sent.length) {
-      if (crc !== this.#sent.crc) this.#differ(this.same, this.same + length - 1);
-      this.same += length;
+      if (crc === this.#sent.crc) this.same += length;
+      else this.#differ(this.same, this.same + length - 1);
       this.#sent = { length: 0, crc: 0 };
       this.#back = { length: 0, crc: 0 };
     }

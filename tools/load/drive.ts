@@ -134,5 +134,6 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
     if (begin === undefined) rest.histogram.take();
     total.add(rest.take());
   }
-  return { ...total, time: last, lines, busy, fault };
+  const { lastLine: _, ...counted } = total;
+  return { ...counted, time: last, lines, busy, fault };
 }
