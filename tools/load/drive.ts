@@ -113,7 +113,7 @@ export async function drive(threads: Thread[], options: DriveOptions): Promise<L
         // All lines are back; the peer's FIN may have taken longer.
         if (stop && !signal?.aborted && total.lastLine > 0) {
           const end = total.lastLine - performance.timeOrigin - begin;
-          busy *= last / end;
+          busy = Math.min(1, busy * last / end);
           last = end;
         }
       }
